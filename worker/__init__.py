@@ -1,0 +1,1 @@
+"""One CT series in, one RTSTRUCT out."""
