@@ -1,0 +1,72 @@
+"""What segmentation hands to everything that writes, draws or reports it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.finding import Finding
+from worker.series import CTSeries
+
+
+class BundleInfo(Protocol):
+    """What a result needs to know about the bundle that made it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+
+    @property
+    def version(self) -> str:
+        """Version of the bundle."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash over manifest and weights."""
+
+    @property
+    def intended_use(self) -> str:
+        """`research-phantom` or `clinical`; decides the mark on every output."""
+
+    @property
+    def bounds_calibrated(self) -> bool:
+        """Whether a calibration record allows the bounds to be called 95 %."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureResult:
+    """One structure with its uncertainty, on the CT's own grid.
+
+    Attributes:
+        name: `CTV`, `Bladder`, `Rectum`, `Femur_Head_L`, `Femur_Head_R` or `PenileBulb`.
+        mean: field (z, y, x), 0..1, zero away from the structure; its contour is where it crosses `level`.
+        lower: field of the lower bound, nowhere above `mean`.
+        upper: field of the upper bound, nowhere below `mean`.
+        level: the contour level of all three fields.
+        quality: mean DSC of the passes with the mean, 0..1.
+        quality_validated: whether quality was shown to tell the true DSC for this structure.
+    """
+
+    name: str
+    mean: NDArray[np.float32]
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
+    level: float
+    quality: float
+    quality_validated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """All structures of one series, and how they were made."""
+
+    series: CTSeries
+    structures: tuple[StructureResult, ...]
+    bundle: BundleInfo
+    passes: int
+    seed: int
+    device: str
+    findings: tuple[Finding, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
