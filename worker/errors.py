@@ -92,13 +92,11 @@ class MissingSlices(Rejected):
     """There is a gap between two slices, or the slices are not evenly spaced."""
 
     code = "missing-slices"
-    default_remedy = (
-        "Send the whole series again; if the gap stays, export it again from the scanner or the PACS."
-    )
+    default_remedy = "Send the whole series again; if the gap stays, export it again from the PACS."
 
 
 class TiltedSlices(Rejected):
-    """The slices are not transverse planes stacked at right angles (gantry tilt, oblique or sheared stack)."""
+    """The slices are not transverse planes stacked at right angles: gantry tilt, oblique, sheared."""
 
     code = "tilted"
     default_remedy = "Send a transverse series that was acquired or reconstructed without gantry tilt."

@@ -1,3 +1,5 @@
+# mypy: disable-error-code="no-untyped-call"
+# SimpleITK annotates its functions only in part.
 """Where voxels lie in the patient, and the one place where x-y-z turns into z-y-x."""
 
 from dataclasses import dataclass
@@ -46,12 +48,12 @@ class Grid:
     def to_patient(self, index_xyz: ArrayLike) -> NDArray[np.float64]:
         """Voxel indices (..., 3) in x-y-z order, fractions allowed, to LPS mm (..., 3)."""
         scaled = np.asarray(index_xyz, dtype=np.float64) * np.asarray(self.spacing_mm)
-        return scaled @ self._axes().T + np.asarray(self.origin_mm)
+        return np.asarray(scaled @ self._axes().T + np.asarray(self.origin_mm))
 
     def to_index(self, point_mm: ArrayLike) -> NDArray[np.float64]:
         """LPS mm (..., 3) to fractional voxel indices (..., 3) in x-y-z order."""
         offset = np.asarray(point_mm, dtype=np.float64) - np.asarray(self.origin_mm)
-        return (offset @ np.linalg.inv(self._axes()).T) / np.asarray(self.spacing_mm)
+        return np.asarray((offset @ np.linalg.inv(self._axes()).T) / np.asarray(self.spacing_mm))
 
     def image(self, array_zyx: NDArray[np.generic]) -> sitk.Image:
         """A SimpleITK image of an array (z, y, x) on this grid; booleans become uint8."""

@@ -1,0 +1,220 @@
+"""A folder of DICOM files to one CT series: HU volume, grid, identity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from worker.errors import (
+    DuplicatePosition,
+    MissingAttribute,
+    MixedSeries,
+    TooFewSlices,
+    TooLarge,
+    UnreadableInstance,
+)
+from worker.finding import Finding
+from worker.grid import Grid
+from worker.instance_files import InstanceFile, read_ct_headers
+from worker.slice_geometry import SlicePlane, stack_slices
+
+MIN_SLICES: Final = 20
+MAX_VOXELS: Final = 400_000_000
+HU_MIN: Final = -1024
+HU_MAX: Final = 32767
+
+
+@dataclass(frozen=True, kw_only=True)
+class CTSeries:
+    """One CT series.
+
+    Attributes:
+        hu: CT numbers (z, y, x), int16, at least -1024; z rises along the normal of the slices
+            (inferior to superior for a patient scanned head first).
+        grid: where the voxels lie; its z spacing is the mean distance of the slices.
+        slice_positions_mm: Image Position (Patient) of each slice (z, 3), LPS.
+        headers: the instances without their pixels, in the order of `hu`. Identity attributes in them are
+            not decoded, so that they can be copied byte for byte; treat them as read-only.
+        series_instance_uid: the series.
+        study_instance_uid: its study.
+        frame_of_reference_uid: the frame of `grid`.
+        sop_instance_uids: one per slice, in the order of `hu`.
+        findings: lesser doubts met while reading.
+    """
+
+    hu: NDArray[np.int16]
+    grid: Grid
+    slice_positions_mm: NDArray[np.float64]
+    headers: tuple[Dataset, ...]
+    series_instance_uid: str
+    study_instance_uid: str
+    frame_of_reference_uid: str
+    sop_instance_uids: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def read_series(folder: Path) -> CTSeries:
+    """Read the one CT series below a folder, whatever the files' order and names.
+
+    The causes that nothing but another series can cure are told before those that a resend cures, and the
+    geometry before the mere number of slices.
+
+    Raises:
+        Rejected: one of its subclasses, with the instance named.
+    """
+    instances, findings = read_ct_headers(folder)
+    _check_one_series(instances)
+    instances, copies = _without_copies(instances)
+    findings += copies
+    for instance in instances:
+        _check_pixels_complete(instance)
+    planes = [_plane(instance) for instance in instances]
+    frame_of_reference_uid = str(instances[0].header.get("FrameOfReferenceUID", ""))
+    stack = stack_slices(planes, frame_of_reference_uid)
+    _check_one_study(instances)
+    if len(instances) < MIN_SLICES:
+        raise TooFewSlices(f"The series has {len(instances)} slices; at least {MIN_SLICES} are needed.")
+    if np.prod(stack.grid.size_xyz, dtype=np.int64) > MAX_VOXELS:
+        raise TooLarge(f"The series has {stack.grid.size_xyz} voxels; at most {MAX_VOXELS} are accepted.")
+    ordered = [instances[i] for i in stack.order]
+    headers = tuple(instance.header for instance in ordered)
+    return CTSeries(
+        hu=_read_hu(ordered, stack.grid.shape_zyx),
+        grid=stack.grid,
+        slice_positions_mm=np.array([planes[i].position_mm for i in stack.order]),
+        headers=headers,
+        series_instance_uid=str(headers[0].SeriesInstanceUID),
+        study_instance_uid=str(headers[0].StudyInstanceUID),
+        frame_of_reference_uid=frame_of_reference_uid,
+        sop_instance_uids=tuple(str(header.SOPInstanceUID) for header in headers),
+        findings=(*findings, *stack.findings),
+    )
+
+
+def _check_one_series(instances: Sequence[InstanceFile]) -> None:
+    series = sorted({str(i.header.get("SeriesInstanceUID", "")) for i in instances} - {""})
+    if len(series) > 1:
+        raise MixedSeries(f"Instances of {len(series)} series were given together: {' and '.join(series)}.")
+    _check_present(instances, ("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"))
+
+
+def _check_one_study(instances: Sequence[InstanceFile]) -> None:
+    """Asked after the geometry: anonymised series often lack the frame, and their tilt is the better reason."""
+    _check_present(instances, ("StudyInstanceUID", "FrameOfReferenceUID"))
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        values = sorted({str(i.header.get(keyword)) for i in instances})
+        if len(values) > 1:
+            raise MixedSeries(f"The series has more than one {keyword}: {' and '.join(values)}.")
+
+
+def _check_present(instances: Sequence[InstanceFile], keywords: Sequence[str]) -> None:
+    for instance in instances:
+        for keyword in keywords:
+            if not str(instance.header.get(keyword, "") or ""):
+                raise _missing(instance, keyword)
+
+
+def _without_copies(instances: Sequence[InstanceFile]) -> tuple[list[InstanceFile], list[Finding]]:
+    """Leave out files that repeat an instance bit for bit."""
+    kept: dict[str, InstanceFile] = {}
+    for instance in instances:
+        first = kept.setdefault(str(instance.header.SOPInstanceUID), instance)
+        if first is not instance and first.path.read_bytes() != instance.path.read_bytes():
+            raise DuplicatePosition(f"Instance {instance.label} is there twice, with different content.")
+    copies = len(instances) - len(kept)
+    finding = Finding(code="copies", message=f"{copies} files repeat an instance that was already there.")
+    return list(kept.values()), [finding] if copies else []
+
+
+def _check_pixels_complete(instance: InstanceFile) -> None:
+    rows, columns = (int(_numbers(instance, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
+    if (int(_numbers(instance, "SamplesPerPixel", 1)[0]), int(_numbers(instance, "BitsAllocated", 1)[0])) != (
+        1,
+        16,
+    ):
+        raise UnreadableInstance(
+            f"Instance {instance.label} does not hold one 16-bit number per pixel, as CT does.",
+            remedy="Send the original CT images, not pictures made of them.",
+        )
+    if rows < 2 or columns < 2 or instance.pixel_bytes < 2 * rows * columns:
+        raise UnreadableInstance(
+            f"Instance {instance.label} is cut off: {instance.pixel_bytes} of {2 * rows * columns} bytes of "
+            "pixels are there."
+        )
+
+
+def _plane(instance: InstanceFile) -> SlicePlane:
+    spacing = _numbers(instance, "PixelSpacing", 2)
+    orientation = _numbers(instance, "ImageOrientationPatient", 6)
+    lengths = np.linalg.norm(orientation.reshape(2, 3), axis=1)
+    if spacing.min() <= 0 or np.abs(lengths - 1).max() > 0.01:
+        raise _missing(instance, "PixelSpacing" if spacing.min() <= 0 else "ImageOrientationPatient")
+    return SlicePlane(
+        label=instance.label,
+        position_mm=_numbers(instance, "ImagePositionPatient", 3),
+        orientation=(orientation.reshape(2, 3) / lengths[:, None]).ravel(),
+        spacing_mm=(float(spacing[0]), float(spacing[1])),
+        shape=(int(instance.header.Rows), int(instance.header.Columns)),
+    )
+
+
+def _numbers(instance: InstanceFile, keyword: str, count: int) -> NDArray[np.float64]:
+    """An attribute's numbers (count,), or MissingAttribute."""
+    try:
+        numbers = np.atleast_1d(np.asarray(instance.header[keyword].value, dtype=np.float64))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _missing(instance, keyword) from None
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise _missing(instance, keyword)
+    return numbers
+
+
+def _missing(instance: InstanceFile, keyword: str) -> MissingAttribute:
+    return MissingAttribute(f"Instance {instance.label} has no usable {keyword}.")
+
+
+def _read_hu(instances: Sequence[InstanceFile], shape_zyx: tuple[int, int, int]) -> NDArray[np.int16]:
+    """CT numbers (z, y, x) of checked instances; padding becomes -1024 (PS3.3 C.11.1, C.7.5.1.1.2)."""
+    hu = np.empty(shape_zyx, dtype=np.int16)
+    for target, instance in zip(hu, instances, strict=True):
+        stored = _stored_values(instance)
+        slope, intercept = (float(_numbers(instance, k, 1)[0]) for k in ("RescaleSlope", "RescaleIntercept"))
+        if slope == 1 and intercept.is_integer() and abs(intercept) < 2**30:
+            values: NDArray[np.generic] = stored.astype(np.int32) + np.int32(intercept)
+        else:
+            values = np.rint(stored * np.float64(slope) + intercept)
+        target[:] = np.clip(values, HU_MIN, HU_MAX).reshape(target.shape)
+        padding = _padding(instance, stored)
+        if padding is not None:
+            target[padding.reshape(target.shape)] = HU_MIN
+    return hu
+
+
+def _stored_values(instance: InstanceFile) -> NDArray[np.integer]:
+    """Pixel values (rows x columns,) as they are stored, with bits above High Bit removed (PS3.5 8.1.1)."""
+    signed = bool(instance.header.get("PixelRepresentation", 0))
+    count = int(instance.header.Rows) * int(instance.header.Columns)
+    kind = "<i2" if signed else "<u2"
+    values = np.fromfile(instance.path, dtype=kind, count=count, offset=instance.pixel_offset or 0)
+    stored_bits = int(instance.header.get("BitsStored", 16) or 16)
+    high_bit = int(instance.header.get("HighBit", stored_bits - 1) or stored_bits - 1)
+    if not 0 < stored_bits <= high_bit + 1 <= 16:
+        raise _missing(instance, "BitsStored")
+    if stored_bits == 16:
+        return values
+    return (values << (15 - high_bit)) >> (16 - stored_bits)
+
+
+def _padding(instance: InstanceFile, stored: NDArray[np.integer]) -> NDArray[np.bool_] | None:
+    """Where Pixel Padding Value, or its range, says that there is no image (PS3.3 C.7.5.1.1.2)."""
+    if instance.header.get("PixelPaddingValue") is None:
+        return None
+    first = int(_numbers(instance, "PixelPaddingValue", 1)[0])
+    has_range = instance.header.get("PixelPaddingRangeLimit") is not None
+    last = int(_numbers(instance, "PixelPaddingRangeLimit", 1)[0]) if has_range else first
+    low, high = sorted((first, last))
+    return (stored >= low) & (stored <= high)

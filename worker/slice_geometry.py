@@ -1,0 +1,163 @@
+"""Slices in any order to a stack that is proved to be one regular grid."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import DuplicatePosition, MissingSlices, MixedSeries, TiltedSlices
+from worker.finding import Finding
+from worker.grid import Grid
+
+SAME_POSITION_MM: Final = 0.02
+GAP_STEPS: Final = 1.5
+UNEVEN_STEPS: Final = 0.2
+UNEVEN_NOTED_MM: Final = 0.05
+MAX_ANGLE: Final = np.deg2rad(0.5)
+MAX_SHIFT_MM: Final = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicePlane:
+    """Where one slice lies.
+
+    Attributes:
+        label: how a message names the instance.
+        position_mm: Image Position (Patient), the centre of the first pixel (3,).
+        orientation: Image Orientation (Patient): direction of a row, then of a column (6,).
+        spacing_mm: Pixel Spacing: between rows, then between columns (PS3.3 10.7.1.3).
+        shape: rows, columns.
+    """
+
+    label: str
+    position_mm: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    spacing_mm: tuple[float, float]
+    shape: tuple[int, int]
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector of rising slice position."""
+        return np.cross(self.orientation[:3], self.orientation[3:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The order of the slices along their normal, the grid they form, and lesser doubts."""
+
+    order: tuple[int, ...]
+    grid: Grid
+    findings: tuple[Finding, ...]
+
+
+def stack_slices(planes: Sequence[SlicePlane], frame_of_reference_uid: str) -> Stack:
+    """Sort the slices along their normal and prove that they form one transverse, regular grid.
+
+    Raises:
+        MixedSeries: slices of several sizes, pixel spacings or orientations.
+        TiltedSlices: the planes are oblique, or do not stack at right angles.
+        DuplicatePosition, MissingSlices: as they say.
+    """
+    _check_alike(planes)
+    normal = planes[0].normal
+    heights = np.array([plane.position_mm @ normal for plane in planes])
+    order = np.argsort(heights, kind="stable")
+    ordered = [planes[i] for i in order]
+    _check_transverse(ordered[0])
+    _check_duplicates(ordered, heights[order])
+    _check_straight(ordered, normal)
+    _check_gaps(ordered, heights[order])
+    step = _mean_step(heights[order])
+    first = ordered[0]
+    rows, columns = first.shape
+    row, column = first.orientation[:3], first.orientation[3:]
+    grid = Grid(
+        size_xyz=(columns, rows, len(planes)),
+        spacing_mm=(first.spacing_mm[1], first.spacing_mm[0], step),
+        origin_mm=(float(first.position_mm[0]), float(first.position_mm[1]), float(first.position_mm[2])),
+        direction=tuple(float(c) for c in np.stack([row, column, normal], axis=1).ravel()),
+        frame_of_reference_uid=frame_of_reference_uid,
+    )
+    return Stack(order=tuple(int(i) for i in order), grid=grid, findings=tuple(_doubts(heights[order])))
+
+
+def _check_alike(planes: Sequence[SlicePlane]) -> None:
+    first = planes[0]
+    for plane in planes[1:]:
+        alike = (
+            plane.shape == first.shape
+            and np.allclose(plane.spacing_mm, first.spacing_mm, atol=1e-3)
+            and np.allclose(plane.orientation, first.orientation, atol=2e-3)
+        )
+        if not alike:
+            raise MixedSeries(
+                f"Instances {first.label} and {plane.label} differ in size, pixel spacing or orientation, "
+                "so they are not slices of one volume."
+            )
+
+
+def _check_transverse(plane: SlicePlane) -> None:
+    axes = np.stack([plane.orientation[:3], plane.orientation[3:], plane.normal])
+    angles = np.arccos(np.clip(np.abs(axes).max(axis=1), 0, 1))
+    orthogonal = abs(float(axes[0] @ axes[1])) < np.sin(MAX_ANGLE)
+    if not orthogonal or angles.max() > MAX_ANGLE or abs(plane.normal[2]) < np.cos(MAX_ANGLE):
+        raise TiltedSlices(
+            f"The slices are not transverse: instance {plane.label} has the normal "
+            f"({', '.join(f'{c:.3f}' for c in plane.normal)}) and rows along "
+            f"({', '.join(f'{c:.3f}' for c in plane.orientation[:3])})."
+        )
+
+
+def _check_duplicates(ordered: Sequence[SlicePlane], heights: NDArray[np.float64]) -> None:
+    for i in np.flatnonzero(np.diff(heights) < SAME_POSITION_MM)[:1]:
+        raise DuplicatePosition(
+            f"Instances {ordered[i].label} and {ordered[i + 1].label} lie at the same position, "
+            f"z = {ordered[i].position_mm[2]:.1f} mm."
+        )
+
+
+def _check_straight(ordered: Sequence[SlicePlane], normal: NDArray[np.float64]) -> None:
+    """The first pixels of all slices must lie on one line along the normal."""
+    offsets = np.array([plane.position_mm - ordered[0].position_mm for plane in ordered])
+    sideways = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1)
+    along = max(float(offsets[-1] @ normal), SAME_POSITION_MM)
+    if sideways[-1] > np.tan(MAX_ANGLE) * along or sideways.max() > MAX_SHIFT_MM:
+        raise TiltedSlices(
+            f"The slices are shifted sideways by up to {sideways.max():.1f} mm over {along:.0f} mm, "
+            f"as with a tilted gantry: see instance {ordered[int(sideways.argmax())].label}."
+        )
+
+
+def _check_gaps(ordered: Sequence[SlicePlane], heights: NDArray[np.float64]) -> None:
+    steps = np.diff(heights)
+    if not len(steps):
+        return
+    usual = float(np.median(steps))
+    for i in np.flatnonzero(steps > GAP_STEPS * usual)[:1]:
+        raise MissingSlices(
+            f"A gap of {steps[i]:.1f} mm, where slices are {usual:.1f} mm apart, follows instance "
+            f"{ordered[i].label} at z = {ordered[i].position_mm[2]:.1f} mm."
+        )
+    drift = np.abs(heights - heights[0] - np.arange(len(heights)) * _mean_step(heights))
+    if drift.max() > UNEVEN_STEPS * usual:
+        i = int(drift.argmax())
+        raise MissingSlices(
+            f"The slices are unevenly spaced, {steps.min():.2f} to {steps.max():.2f} mm: instance "
+            f"{ordered[i].label} at z = {ordered[i].position_mm[2]:.1f} mm is {drift[i]:.1f} mm off."
+        )
+
+
+def _mean_step(heights: NDArray[np.float64]) -> float:
+    """Height over number of steps: positions are often rounded to 0.1 mm, which the median would add up."""
+    return float((heights[-1] - heights[0]) / (len(heights) - 1)) if len(heights) > 1 else 1.0
+
+
+def _doubts(heights: NDArray[np.float64]) -> Iterator[Finding]:
+    steps = np.diff(heights)
+    if len(steps) and np.ptp(steps) > UNEVEN_NOTED_MM:
+        yield Finding(
+            code="uneven-spacing",
+            message=f"The distance between slices varies from {steps.min():.2f} to {steps.max():.2f} mm.",
+        )
