@@ -1,0 +1,86 @@
+"""The database: SQLite in the data folder or what the settings name; one way to read, one to write."""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.settings import ServiceSettings
+
+BUSY_TIMEOUT_S = 10.0
+WAL_IS_SAFE_FROM = (3, 51, 3)  # below, two connections may spoil a write-ahead log (sqlite.org/wal.html)
+
+
+class Database:
+    """An engine and its two kinds of session."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _make_engine(url)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._readers = sessionmaker(self.engine.execution_options(read_only=True), expire_on_commit=False)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that may write; commits at the end, rolls back on an exception.
+
+        In SQLite it takes the write lock at once, so that it cannot fail half-way for want of it.
+        """
+        with self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads."""
+        with self._readers() as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close all connections (before a fork, at the end)."""
+        self.engine.dispose()
+
+
+def open_database(settings: ServiceSettings) -> Database:
+    """Bring the tables up to date and open the database."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    migrate(settings)
+    return Database(settings.resolved_database_url)
+
+
+def migrate(settings: ServiceSettings) -> None:
+    """Create the tables or bring them up to date. One process at a time does it, the others wait."""
+    from alembic import command  # slow to import, and needed once
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = settings.resolved_database_url
+    with (settings.data_dir / ".migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command.upgrade(config, "head")
+
+
+def _make_engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own type
+    connection.isolation_level = None  # the driver must not open transactions by itself
+    journal = "WAL" if sqlite3.sqlite_version_info >= WAL_IS_SAFE_FROM else "TRUNCATE"
+    for pragma in (f"journal_mode={journal}", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

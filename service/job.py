@@ -1,0 +1,103 @@
+"""A job as the rest of the service sees it: a value, read at one moment, without a database behind it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, cast
+
+from service.records import DeliveryRecord, JobRecord
+from service.settings import ServiceSettings
+from worker.job_folder import published_dir
+
+JobState = Literal["receiving", "queued", "running", "done", "rejected", "failed", "cancelled"]
+DeliveryState = Literal["waiting", "sending", "delivered", "failed"]
+
+ENDED: frozenset[str] = frozenset({"done", "rejected", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A result on its way to one node."""
+
+    id: str
+    node: str
+    state: DeliveryState
+    attempts: int
+    last_error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a client asked for and how far it is."""
+
+    id: str
+    version: int
+    state: JobState
+    stage: str
+    structure: str | None
+    percent: float
+    passes_done: int
+    passes_total: int
+    reason: dict[str, str] | None
+    series_instance_uid: str
+    study_instance_uid: str
+    sender: str
+    source: str
+    instance_count: int
+    revision: int
+    superseded_by: str | None
+    bundle: str | None
+    passes: int
+    seed: int
+    attempts: int
+    cancel_requested: bool
+    created_at: datetime
+    updated_at: datetime
+    deliveries: tuple[Delivery, ...]
+    result_dir: Path | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing will change any more unless somebody retries it."""
+        return self.state in ENDED
+
+
+def job_of(record: JobRecord, settings: ServiceSettings) -> Job:
+    """Read a record into a value. Needs the record's session."""
+    return Job(
+        id=record.id,
+        version=record.version,
+        state=cast(JobState, record.state),
+        stage=record.stage,
+        structure=record.structure,
+        percent=record.percent,
+        passes_done=record.passes_done,
+        passes_total=record.passes_total,
+        reason=record.reason,
+        series_instance_uid=record.series_uid,
+        study_instance_uid=record.study_uid,
+        sender=record.sender,
+        source=record.source,
+        instance_count=record.instance_count,
+        revision=record.revision,
+        superseded_by=record.superseded_by,
+        bundle=record.bundle,
+        passes=record.passes,
+        seed=record.seed,
+        attempts=record.attempts,
+        cancel_requested=record.cancel_requested,
+        created_at=datetime.fromtimestamp(record.created_at, UTC),
+        updated_at=datetime.fromtimestamp(record.updated_at, UTC),
+        deliveries=tuple(_delivery_of(delivery) for delivery in record.deliveries),
+        result_dir=published_dir(settings.jobs_dir / record.id) if record.has_result else None,
+    )
+
+
+def _delivery_of(record: DeliveryRecord) -> Delivery:
+    return Delivery(
+        id=record.id,
+        node=record.node,
+        state=cast(DeliveryState, record.state),
+        attempts=record.attempts,
+        last_error=record.last_error,
+    )

@@ -1,0 +1,139 @@
+"""The tables. Times are seconds since 1970 (UTC): leases compare alike in SQLite and PostgreSQL."""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+_UID = String(64)
+
+
+class Record(DeclarativeBase):
+    """Base of all tables."""
+
+
+class SeriesRecord(Record):
+    """A series, from its first instance on."""
+
+    __tablename__ = "series"
+
+    series_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(_UID)
+    modality: Mapped[str] = mapped_column(String(16))
+    sender: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(String(8))
+    instance_count: Mapped[int] = mapped_column(Integer, default=0)
+    pending: Mapped[bool] = mapped_column(default=True)
+    """Has instances that no job has taken up yet."""
+    revision: Mapped[int] = mapped_column(Integer, default=0)
+    """How many states of this series have been submitted."""
+    first_received_at: Mapped[float] = mapped_column(Float)
+    last_received_at: Mapped[float] = mapped_column(Float)
+
+    __table_args__ = (Index("series_pending", "pending", "last_received_at"),)
+
+
+class InstanceRecord(Record):
+    """One received DICOM object. `path` is relative to the inbox and made from `sha256`, never from a UID."""
+
+    __tablename__ = "instance"
+
+    sop_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    series_uid: Mapped[str] = mapped_column(ForeignKey("series.series_uid"), index=True)
+    sop_class_uid: Mapped[str] = mapped_column(_UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(_UID)
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the dataset's bytes, without preamble and file meta information."""
+    path: Mapped[str] = mapped_column(String(128))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sender: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[float] = mapped_column(Float)
+
+
+class JobRecord(Record):
+    """One job, the queue's entry and the client's answer. Only `service/jobs.py` and the ledger write it."""
+
+    __tablename__ = "job"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    dedup_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    version: Mapped[int] = mapped_column(BigInteger, index=True)
+    state: Mapped[str] = mapped_column(String(12), index=True)
+    series_uid: Mapped[str] = mapped_column(ForeignKey("series.series_uid"), index=True)
+    study_uid: Mapped[str] = mapped_column(_UID)
+    sender: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(String(8))
+    revision: Mapped[int] = mapped_column(Integer, default=0)
+    superseded_by: Mapped[str | None] = mapped_column(String(36))
+    instance_count: Mapped[int] = mapped_column(Integer, default=0)
+    bundle: Mapped[str | None] = mapped_column(String(64))
+    passes: Mapped[int] = mapped_column(Integer)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    priority: Mapped[int] = mapped_column(Integer, default=3)
+
+    stage: Mapped[str] = mapped_column(String(32), default="")
+    structure: Mapped[str | None] = mapped_column(String(32))
+    passes_done: Mapped[int] = mapped_column(Integer, default=0)
+    passes_total: Mapped[int] = mapped_column(Integer, default=0)
+    percent: Mapped[float] = mapped_column(Float, default=0.0)
+    reason: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    has_result: Mapped[bool] = mapped_column(default=False)
+
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    fence: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[float | None] = mapped_column(Float)
+    worker: Mapped[str | None] = mapped_column(String(128))
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    enqueued_at: Mapped[float | None] = mapped_column(Float)
+    """When a worker was last told of it."""
+    enqueue_count: Mapped[int] = mapped_column(Integer, default=0)
+
+    created_at: Mapped[float] = mapped_column(Float, index=True)
+    updated_at: Mapped[float] = mapped_column(Float)
+
+    deliveries: Mapped[list["DeliveryRecord"]] = relationship(order_by="DeliveryRecord.node", viewonly=True)
+
+
+class DeliveryRecord(Record):
+    """One result on its way to one node."""
+
+    __tablename__ = "delivery"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
+    node: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(12), index=True)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    fence: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[float | None] = mapped_column(Float)
+    worker: Mapped[str | None] = mapped_column(String(128))
+    last_error: Mapped[str | None] = mapped_column(Text)
+    enqueued_at: Mapped[float | None] = mapped_column(Float)
+    created_at: Mapped[float] = mapped_column(Float)
+    updated_at: Mapped[float] = mapped_column(Float)
+
+    __table_args__ = (Index("delivery_once", "job_id", "node", unique=True),)
+
+
+class OutboxRecord(Record):
+    """A message that must reach the broker. Written in the transaction that makes it necessary."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(12))
+    """`segment` or `deliver`."""
+    ref: Mapped[str] = mapped_column(String(36))
+    not_before: Mapped[float] = mapped_column(Float)
+    done_at: Mapped[float | None] = mapped_column(Float)
+
+    __table_args__ = (Index("outbox_waiting", "done_at", "not_before"),)
+
+
+class ChangeCounter(Record):
+    """One row, one number that grows with every change of a job. Its lock puts changes in their order."""
+
+    __tablename__ = "change_counter"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,130 @@
+"""What the service must know: addresses, nodes, database, limits. Built in `main` and handed down.
+
+The second of the two places that read the environment (the first is `worker/settings.py`).
+"""
+
+import json
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from worker.settings import WorkerSettings
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+MEBIBYTE = 2**20
+
+
+class NodeSettings(BaseModel):
+    """A DICOM peer that results may be sent to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ae_title: str = Field(min_length=1, max_length=16)
+    host: str
+    port: int = Field(gt=0, lt=65536)
+
+
+class ServiceSettings(WorkerSettings):
+    """Settings of the listener, the API, the reconciler and the embedded system."""
+
+    database_url: str | None = None
+    """An SQLAlchemy URL (PostgreSQL when scaled out); None means SQLite in the data folder."""
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8080, ge=0, lt=65536)
+    api_token: SecretStr | None = None
+
+    dicom_host: str = "127.0.0.1"
+    dicom_port: int = Field(default=11112, ge=0, lt=65536)
+    ae_title: str = Field(default="PENUMBRA", min_length=1, max_length=16)
+    allowed_senders: tuple[str, ...] = ()
+    """AE titles that may connect; empty means any, allowed on a loopback address only. A filter, no lock."""
+
+    nodes: tuple[NodeSettings, ...] = ()
+    """Known peers. A result goes back to the node whose AE title is the sender's."""
+
+    deliver_to: tuple[str, ...] = ()
+    """AE titles of nodes that get every result, whoever sent the series."""
+
+    delivery_pauses_s: tuple[float, ...] = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+    """Pauses between attempts to deliver; the last one repeats."""
+
+    delivery_attempts: int = Field(default=24, ge=1)
+    delivery_lease_s: float = Field(default=180.0, gt=0)
+
+    quiet_period_s: float = Field(default=5.0, gt=0)
+    """A series that got no new instance for so long, over all associations, is taken as sent."""
+
+    sweep_s: float = Field(default=5.0, gt=0)
+    """How often the reconciler looks for what has been lost."""
+
+    resend_s: float = Field(default=60.0, gt=0)
+    """A queued job that nobody claimed for so long is announced to the workers again."""
+
+    relay_s: float = Field(default=0.2, gt=0)
+    """How often the relay looks into the outbox."""
+
+    min_free_bytes: int = Field(default=512 * MEBIBYTE, ge=0)
+    """Below this much free space no instance is taken any more."""
+
+    max_instance_bytes: int = Field(default=64 * MEBIBYTE, gt=0)
+    max_associations: int = Field(default=32, ge=1)
+    max_associations_per_address: int = Field(default=8, ge=1)
+    pdu_deadline_s: float = Field(default=10.0, gt=0)
+    """A PDU must have arrived whole so long after its first byte."""
+
+    @model_validator(mode="after")
+    def _refuse_an_open_door(self) -> Self:
+        if self.api_host not in LOOPBACK and self.api_token is None:
+            raise ValueError("the API would be open to the network: set PENUMBRA_API_TOKEN")
+        if self.dicom_host not in LOOPBACK and not self.allowed_senders:
+            raise ValueError("the DICOM listener would take images from anyone: set PENUMBRA_ALLOWED_SENDERS")
+        return self
+
+    @model_validator(mode="after")
+    def _know_every_destination(self) -> Self:
+        unknown = [title for title in self.deliver_to if self.node(title) is None]
+        if unknown:
+            raise ValueError(f"deliver_to names {', '.join(unknown)}, which nodes does not define")
+        return self
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Folder of received instances."""
+        return self.data_dir / "inbox"
+
+    @property
+    def quarantine_dir(self) -> Path:
+        """Folder of instances that contradict one already received."""
+        return self.data_dir / "quarantine"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Folder of log files."""
+        return self.data_dir / "logs"
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'penumbra.sqlite'}"
+
+    def node(self, ae_title: str) -> NodeSettings | None:
+        """The node of that AE title (case counts, as in PS3.8)."""
+        return next((node for node in self.nodes if node.ae_title == ae_title), None)
+
+    def destinations(self, sender: str) -> tuple[str, ...]:
+        """AE titles that get the result of a series from that sender, each once."""
+        back = (sender,) if self.node(sender) is not None else ()
+        return tuple(dict.fromkeys(back + self.deliver_to))
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a child process to read back. Holds secrets."""
+        values = self.model_dump(mode="json")
+        if self.api_token is not None:
+            values["api_token"] = self.api_token.get_secret_value()
+        return {
+            f"PENUMBRA_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+            if value is not None
+        }

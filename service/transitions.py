@@ -1,0 +1,137 @@
+"""The steps a job's record can take. Each runs inside the caller's transaction; nobody else sets `state`.
+
+receiving -> queued -> running -> done | rejected | failed | cancelled, and running -> queued when a worker
+is lost.
+"""
+
+import time
+import uuid
+from typing import Literal
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from service.records import ChangeCounter, DeliveryRecord, JobRecord, OutboxRecord, SeriesRecord
+from service.settings import ServiceSettings
+from worker.errors import Cancelled
+from worker.job_folder import OutcomeState
+
+RECEIVED_MEANWHILE = "A later slice of the series arrived, so this job gave way to a newer one."
+
+
+def next_version(session: Session) -> int:
+    """Take the next number of the change counter; whoever holds it commits before the next one gets his."""
+    taken = session.execute(
+        update(ChangeCounter).values(value=ChangeCounter.value + 1).returning(ChangeCounter.value)
+    )
+    return taken.scalar_one()
+
+
+def touch(session: Session, job: JobRecord) -> None:
+    """Make a change of the job visible to whoever follows changes."""
+    job.version = next_version(session)
+    job.updated_at = time.time()
+
+
+def ring(session: Session, kind: Literal["segment", "deliver"], ref: str, *, pause_s: float = 0.0) -> None:
+    """Ask the relay to tell a worker, after a pause."""
+    session.add(OutboxRecord(kind=kind, ref=ref, not_before=time.time() + pause_s))
+
+
+def note_instance(session: Session, series: SeriesRecord, settings: ServiceSettings) -> None:
+    """A new instance came: the series' job in state `receiving` counts it, or begins with it."""
+    receiving = receiving_job(session, series.series_uid)
+    if receiving is None:
+        receiving = new_job(series, settings, str(uuid.uuid4()))
+        session.add(receiving)
+    receiving.instance_count = series.instance_count
+    touch(session, receiving)
+
+
+def new_job(series: SeriesRecord, settings: ServiceSettings, job_id: str) -> JobRecord:
+    """A job in state `receiving`, with the settings' options. Not yet in the session."""
+    now = time.time()
+    return JobRecord(
+        id=job_id,
+        version=0,
+        state="receiving",
+        series_uid=series.series_uid,
+        study_uid=series.study_uid,
+        sender=series.sender,
+        source=series.source,
+        bundle=settings.bundle,
+        passes=settings.passes,
+        seed=settings.seed,
+        cancel_requested=False,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def receiving_job(session: Session, series_uid: str) -> JobRecord | None:
+    """The job that waits for the rest of its series."""
+    found = session.scalars(
+        select(JobRecord).where(JobRecord.series_uid == series_uid, JobRecord.state == "receiving")
+    )
+    return found.first()
+
+
+def queue(session: Session, job: JobRecord) -> None:
+    """The job may be claimed from now on."""
+    job.state, job.stage, job.structure = "queued", "", None
+    job.percent, job.passes_done = 0.0, 0
+    job.lease_until = job.worker = job.enqueued_at = None
+    job.enqueue_count = 0
+    touch(session, job)
+    ring(session, "segment", job.id)
+
+
+def end(session: Session, job: JobRecord, state: OutcomeState, reason: dict[str, str] | None) -> None:
+    """The job ends. A done job's deliveries begin in the same transaction (`deliver`)."""
+    job.state, job.reason = state, reason
+    job.lease_until = None
+    if state == "done":
+        job.percent = 100.0
+    touch(session, job)
+
+
+def deliver(session: Session, job: JobRecord, nodes: tuple[str, ...]) -> None:
+    """One delivery to each node (AE titles)."""
+    now = time.time()
+    for node in nodes:
+        delivery = DeliveryRecord(
+            id=str(uuid.uuid4()), job_id=job.id, node=node, state="waiting", created_at=now, updated_at=now
+        )
+        session.add(delivery)
+        ring(session, "deliver", delivery.id)
+
+
+def ask_to_stop(session: Session, job: JobRecord, reason: dict[str, str] | None = None) -> None:
+    """A queued job ends; a running one is told at its next renewal, a receiving one when it is complete."""
+    if job.state == "queued":
+        end(session, job, "cancelled", reason or Cancelled().as_reason())
+        return
+    job.cancel_requested = True
+    job.reason = reason
+    touch(session, job)
+
+
+def supersede(session: Session, newer: JobRecord) -> None:
+    """Mark every job on an older state of the same series, and stop those that have not ended."""
+    older = session.scalars(
+        select(JobRecord)
+        .where(
+            JobRecord.series_uid == newer.series_uid,
+            JobRecord.revision < newer.revision,
+            JobRecord.superseded_by.is_(None),
+            JobRecord.id != newer.id,
+            JobRecord.state != "receiving",
+        )
+        .with_for_update()
+    )
+    for job in older:
+        job.superseded_by = newer.id
+        if job.state in {"queued", "running"}:
+            ask_to_stop(session, job, Cancelled(RECEIVED_MEANWHILE).as_reason())
+        else:
+            touch(session, job)
