@@ -1,0 +1,1 @@
+"""REST: one file per subject. `parts.py` is what a route is handed."""

@@ -1,0 +1,74 @@
+"""What a job has made: the RTSTRUCT, result.json, the preview. Names come from the job's id alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from starlette.responses import FileResponse, Response
+
+from service.api.parts import JobDep
+from service.job import Job
+from service.problems import Problem
+from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+
+IfNoneMatch = Annotated[str | None, Header()]
+
+
+@router.get("/rtstruct", response_class=FileResponse)
+def get_rtstruct(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
+    """The RTSTRUCT of a job that is done."""
+    return _file(
+        job,
+        RTSTRUCT_NAME,
+        media_type="application/dicom",
+        download_name=f"rtstruct-{job.id}.dcm",
+        known_etags=if_none_match,
+    )
+
+
+@router.get("/result", response_class=FileResponse)
+def get_result(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
+    """Volumes, quality, findings, times; also of a rejected job, with the reason."""
+    return _file(job, RESULT_NAME, media_type="application/json", known_etags=if_none_match)
+
+
+@router.get("/preview", response_class=FileResponse)
+def get_preview(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
+    """A picture of the contours on the CT."""
+    return _file(job, PREVIEW_NAME, media_type="image/png", known_etags=if_none_match)
+
+
+def _file(
+    job: Job,
+    name: str,
+    *,
+    media_type: str,
+    download_name: str | None = None,
+    known_etags: str | None = None,
+) -> Response:
+    path = None if job.result_dir is None else job.result_dir / name
+    if path is None or not path.is_file():
+        raise Problem(
+            404,
+            "no-result",
+            detail=f"The job is {job.state} and has no such file.",
+            remedy="Follow /events until the job is done; see `reason` where it did not end well.",
+        )
+    etag = _etag(path)
+    if known_etags is not None and _matches(known_etags, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    # FileResponse quotes the name as RFC 6266 wants it; it answers Range against our ETag.
+    return FileResponse(path, media_type=media_type, filename=download_name, headers={"ETag": etag})
+
+
+def _etag(path: Path) -> str:
+    # A published result is never changed, only replaced as a whole after a retry.
+    status = path.stat()
+    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+
+
+def _matches(known_etags: str, etag: str) -> bool:
+    known = {each.strip().removeprefix("W/") for each in known_etags.split(",")}
+    return "*" in known or etag in known

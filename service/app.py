@@ -1,0 +1,126 @@
+"""The API and the page: `create_app` puts the parts together, `run_api` serves them."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from service import problems
+from service.access import AccessControl, SecurityHeaders
+from service.api import bundles, follow, health, jobs, results
+from service.api.parts import Parts
+from service.archive import MAX_TOTAL_BYTES
+from service.body_limit import BodyLimit
+from service.bundle_catalogue import BundleCatalogue
+from service.database import open_database
+from service.deadline import DeadlineProtocol
+from service.events import JobFeed
+from service.inbox import Inbox
+from service.jobs import Jobs
+from service.metrics import MeasureRequests, Metrics
+from service.schemas import JOBS_PATH
+from service.settings import ServiceSettings
+from service.web import pages
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_CONNECTIONS = 512
+GRACE_S = 5
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """Build the application with parts of its own; needs neither torch nor a broker."""
+    parts = _make_parts(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        parts.feed.close()
+        parts.database.dispose()
+
+    app = FastAPI(
+        title="Penumbra",
+        summary="Contours of the post-operative prostate bed, with their uncertainty",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # both would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=_middleware(settings, parts),
+    )
+    app.state.parts = parts
+    problems.install(app)
+    for router in (jobs.router, results.router, follow.router, bundles.router):
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=pages.STATIC))
+    return app
+
+
+def run_api(settings: ServiceSettings, sockets: list[socket.socket] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Requests under way get `GRACE_S` to end; event streams end at once."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        http=DeadlineProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    _Server(config, app.state.parts.feed).run(sockets=sockets)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server; it waits for open answers when it stops, so event streams must end first."""
+
+    def __init__(self, config: uvicorn.Config, feed: JobFeed) -> None:
+        super().__init__(config)
+        self._feed = feed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._feed.close()
+        await super().shutdown(sockets)
+
+
+def _make_parts(settings: ServiceSettings) -> Parts:
+    database = open_database(settings)
+    jobs_front = Jobs(settings, database)
+    return Parts(
+        settings=settings,
+        database=database,
+        jobs=jobs_front,
+        inbox=Inbox(settings, database),
+        feed=JobFeed(jobs_front),
+        bundles=BundleCatalogue(settings),
+        metrics=Metrics(database),
+    )
+
+
+def _middleware(settings: ServiceSettings, parts: Parts) -> list[Middleware]:
+    """From the outside in."""
+    token = None if settings.api_token is None else settings.api_token.get_secret_value()
+    return [
+        Middleware(SecurityHeaders),
+        Middleware(MeasureRequests, metrics=parts.metrics),
+        Middleware(problems.LastResort),
+        Middleware(AccessControl, token=token, host_names=[settings.api_host]),
+        Middleware(BodyLimit, limit=_body_limit),
+    ]
+
+
+def _body_limit(scope: Scope) -> int:
+    is_form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/form-data")
+    is_upload = is_form and scope["method"] == "POST" and scope["path"] == JOBS_PATH
+    return MAX_TOTAL_BYTES if is_upload else MAX_BODY_BYTES

@@ -1,0 +1,157 @@
+"""What REST says and hears, as JSON shapes. Times are UTC, ISO 8601; `percent` runs from 0 to 100."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from service.job import Job, JobState
+from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
+
+JOBS_PATH = "/api/v1/jobs"
+
+# PS3.5 9.1: dotted numbers without leading zeros, at most 64 characters.
+Uid = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))*$", max_length=64)]
+BundleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class JobOptions(BaseModel):
+    """How a job is to be run; what is left out comes from the settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    passes: int | None = Field(default=None, ge=1, le=1000)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    bundle: BundleName | None = None
+
+
+class SeriesRequest(JobOptions):
+    """A job for a series that has been received already."""
+
+    series_instance_uid: Uid
+
+
+class Reason(BaseModel):
+    """Why a job ended without a result: a stable code, what happened, and what to do."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+class DeliveryView(BaseModel):
+    """A result on its way to a DICOM node."""
+
+    node: str
+    state: str
+    attempts: int
+    last_error: str | None
+
+
+class Progress(BaseModel):
+    """How far a job is; the payload of the event `progress`."""
+
+    id: str
+    state: JobState
+    stage: str
+    structure: str | None
+    percent: float
+    passes_done: int
+    passes_total: int
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The progress of `job`."""
+        return cls.model_validate(job, from_attributes=True)
+
+
+class Intake(BaseModel):
+    """What an upload held."""
+
+    received: int = 0
+    """Instances, those known already included."""
+    duplicates: int = 0
+    skipped: int = 0
+    """Files that are not DICOM."""
+
+
+class JobView(BaseModel):
+    """A job as clients see it. `notice` is to be shown wherever its result is shown."""
+
+    id: str
+    state: JobState
+    stage: str
+    structure: str | None
+    percent: float
+    passes_done: int
+    passes_total: int
+    reason: Reason | None
+    series_instance_uid: str
+    study_instance_uid: str
+    instance_count: int
+    source: str
+    sender: str
+    bundle: str | None
+    notice: str | None
+    passes: int
+    seed: int
+    revision: int
+    superseded_by: str | None
+    attempts: int
+    cancel_requested: bool
+    created_at: datetime
+    updated_at: datetime
+    deliveries: list[DeliveryView]
+    links: dict[str, str]
+    upload: Intake | None = None
+
+    @classmethod
+    def of(cls, job: Job, *, notice: str | None) -> Self:
+        """`job` with its links."""
+        values: dict[str, Any] = {name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
+        values["deliveries"] = [
+            DeliveryView.model_validate(each, from_attributes=True) for each in job.deliveries
+        ]
+        return cls(**values, notice=notice, links=links(job))
+
+
+def links(job: Job) -> dict[str, str]:
+    """What can be done with a job now; a link that is absent would be refused."""
+    base = f"{JOBS_PATH}/{job.id}"
+    found = {"self": base, "events": f"{base}/events"}
+    if not job.has_ended:
+        found["cancel"] = f"{base}/cancel"
+    elif job.state != "done" and job.superseded_by is None:
+        found["retry"] = f"{base}/retry"
+    names: dict[str, Literal["result", "rtstruct", "preview"]] = {
+        RESULT_NAME: "result",
+        RTSTRUCT_NAME: "rtstruct",
+        PREVIEW_NAME: "preview",
+    }
+    if job.result_dir is not None:
+        found |= {name: f"{base}/{name}" for file, name in names.items() if (job.result_dir / file).is_file()}
+    return found
+
+
+class JobList(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobView]
+    next_cursor: str | None
+
+
+class BundleView(BaseModel):
+    """An installed bundle. `metrics` is what the manifest says was measured."""
+
+    name: str
+    version: str | None = None
+    intended_use: str | None = None
+    notice: str | None = None
+    structures: list[str] = []
+    metrics: Any = None
+
+
+class BundleList(BaseModel):
+    """All installed bundles."""
+
+    bundles: list[BundleView]

@@ -1,0 +1,1 @@
+"""The page: one template, plain JavaScript modules, no build step."""

@@ -1,0 +1,66 @@
+// What the service's short names are called for people.
+
+const STATES = {
+  receiving: "Receiving",
+  queued: "Waiting",
+  running: "Contouring",
+  done: "Done",
+  rejected: "Rejected",
+  failed: "Failed",
+  cancelled: "Cancelled",
+};
+
+const STAGES = {
+  read: "Reading the series",
+  guard: "Checking the series",
+  localize: "Finding the organs",
+  oars: "Contouring",
+  ctv: "Contouring",
+  bounds: "Computing the bounds",
+  contours: "Tracing contours",
+  rtstruct: "Writing the RTSTRUCT",
+  "round-trip": "Checking the RTSTRUCT",
+};
+
+const STRUCTURES = {
+  CTV: "the target volume",
+  Bladder: "the bladder",
+  Rectum: "the rectum",
+  Femur_Head_L: "the left femoral head",
+  Femur_Head_R: "the right femoral head",
+  PenileBulb: "the penile bulb",
+};
+
+const DELIVERIES = {
+  waiting: "waiting to be sent",
+  sending: "being sent",
+  delivered: "delivered",
+  failed: "not delivered",
+};
+
+const sentence = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll(/[-_]/g, " ");
+
+export const stateWord = (job) => (job.state === "running" && job.cancel_requested ? "Stopping" : STATES[job.state] ?? sentence(job.state));
+
+export function stageSentence(job) {
+  const stage = job.stage ? STAGES[job.stage] ?? sentence(job.stage) : "Starting";
+  const structure = job.structure ? STRUCTURES[job.structure] ?? job.structure : "";
+  const pass = job.passes_done ? `pass ${job.passes_done}${job.passes_total ? ` of ${job.passes_total}` : ""}` : "";
+  return [structure ? `${stage}: ${structure}` : stage, pass].filter(Boolean).join(" · ");
+}
+
+export function deliverySentence(delivery) {
+  const tries = delivery.attempts > 1 ? `, attempt ${delivery.attempts}` : "";
+  const error = delivery.last_error && !isDelivered(delivery) ? `: ${delivery.last_error}` : "";
+  return `${delivery.node}: ${DELIVERIES[delivery.state] ?? sentence(delivery.state)}${tries}${error}`;
+}
+
+export const isDelivered = (delivery) => delivery.state === "delivered";
+
+export function ago(iso, now = Date.now()) {
+  const minutes = Math.floor((now - Date.parse(iso)) / 60_000);
+  if (minutes < 1) return "just now";
+  if (minutes < 60) return `${minutes} min ago`;
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ago`;
+  return new Date(iso).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+}
