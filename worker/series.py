@@ -103,7 +103,7 @@ def _check_one_series(instances: Sequence[InstanceFile]) -> None:
 
 
 def _check_one_study(instances: Sequence[InstanceFile]) -> None:
-    """Asked after the geometry: anonymised series often lack the frame, and their tilt is the better reason."""
+    """Asked after the geometry: anonymised series often lack the frame, and a tilt is the better reason."""
     _check_present(instances, ("StudyInstanceUID", "FrameOfReferenceUID"))
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         values = sorted({str(i.header.get(keyword)) for i in instances})
