@@ -1,0 +1,81 @@
+"""AG-MTN, the anatomy-guided multi-task network of the CTV (Balagopal et al. 2021, CTV segmentation)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.blocks import PlainBlock
+from models.stochastic import KEEP_DEEP_TO_SHALLOW, Draws, Encoder, LeanDecoder, Shared, StochasticUNet
+
+
+@dataclass(frozen=True)
+class AGMTNOutput:
+    """What training sees.
+
+    Attributes:
+        segmentation: logits (batch, 1, z, y, x).
+        auxiliary: logits of the two deep-supervision heads, at 1/4 and 1/2 of the resolution.
+        distance: distance to the CTV outside it, 0 inside, in units of `DISTANCE_SCALE_MM` (batch, 1, z, y, x).
+    """
+
+    segmentation: Tensor
+    auxiliary: tuple[Tensor, Tensor]
+    distance: Tensor
+
+
+class AGMTN(StochasticUNet):
+    """One encoder, two parallel decoders (segmentation, distance map), two deep-supervision heads.
+
+    Input is the CT of the VOI and the CT inside bladder and rectum. The distance decoder has no skip connections
+    and teaches the encoder only: it takes no part in the passes.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: int = 3,
+        width: int = 16,
+        levels: int = 4,
+        keep: Sequence[float] = KEEP_DEEP_TO_SHALLOW,
+    ) -> None:
+        """A network of `levels` resolutions; `width` filters at the first, doubling downwards."""
+        super().__init__()
+        self.encoder = Encoder(inputs, width=width, levels=levels, block=PlainBlock)
+        filters = self.encoder.filters
+        self.segmentation = LeanDecoder(filters, keep=keep)
+        self.head = nn.Conv3d(width, 1, 1)
+        self.auxiliary = nn.ModuleList([nn.Conv3d(filters[2], 1, 1), nn.Conv3d(filters[1], 1, 1)])
+        self.distance = LeanDecoder(filters, keep=[1.0] * len(keep))
+        for level in self.distance.levels:
+            del level.project  # no skips here
+        self.distance_head = nn.Conv3d(width, 1, 1)
+
+    def forward(self, x: Tensor) -> AGMTNOutput:
+        """Training: x (batch, channel, z, y, x), both decoders and all heads."""
+        features = self.encoder(x)
+        decoded = self.segmentation(self.segmentation.share(features), None)
+        apart = features[-1]
+        for level in self.distance.levels:
+            apart = level(apart, None, None)
+        return AGMTNOutput(
+            segmentation=self.head(decoded[-1]),
+            auxiliary=(self.auxiliary[0](decoded[-3]), self.auxiliary[1](decoded[-2])),
+            distance=self.distance_head(apart),
+        )
+
+    def deterministic_part(self, x: Tensor) -> Shared:
+        """Encoder, bottleneck and skip projections of one case (1, channel, z, y, x)."""
+        return self.segmentation.share(self.encoder(x))
+
+    def stochastic_part(self, shared: Shared, draws: Draws | None = None) -> Tensor:
+        """Probabilities (passes, z, y, x)."""
+        return torch.sigmoid(self.head(self.segmentation(shared, draws)[-1]))[:, 0]
+
+
+def ag_mtn(*, width: int = 16, levels: int = 4) -> AGMTN:
+    """The CTV's network."""
+    return AGMTN(width=width, levels=levels)

@@ -1,0 +1,141 @@
+"""A bundle: manifest and weights of all networks, checked before use. safetensors only; nothing is pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file
+from torch import nn
+
+from models.localization import LocalizationUNet
+from models.recipes import FACTORIES, LOCALIZER
+from models.stochastic import StochasticUNet
+from models.structures import STRUCTURES
+
+MANIFEST = "bundle.json"
+
+
+class BundleError(Exception):
+    """A bundle that cannot be trusted or read; the text says which file and why."""
+
+
+class Network(BaseModel):
+    """One network of a bundle: how to build it, the grid it works on, its weights."""
+
+    model_config = ConfigDict(frozen=True)
+
+    factory: str
+    width: int
+    levels: int
+    voi_size_zyx: tuple[int, int, int]
+    spacing_zyx_mm: tuple[float, float, float]
+    dropblock_keep: tuple[float, ...]  # per site, from the bottleneck to full resolution
+    dropblock_block: int
+    file: str
+    sha256: str
+
+
+class Metric(BaseModel):
+    """One figure and the command that measured it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    structure: str
+    mean: float
+    minimum: float
+    cases: int
+    command: str
+
+
+class Manifest(BaseModel):
+    """What a bundle says about itself (`bundle.json`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    intended_use: Literal["research-phantom", "clinical"]  # decides the mark on every output
+    licence: str
+    description: str
+    training: dict[str, str | int]
+    preprocessing: str
+    level: float
+    bounds: Literal["paper", "calibrated"]
+    calibration: dict[str, object] | None
+    networks: dict[str, Network]
+    metrics: tuple[Metric, ...]
+
+    @property
+    def bounds_calibrated(self) -> bool:
+        """Only a bundle with a calibration record may write "95" into a name."""
+        return self.calibration is not None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose hashes have been checked, with its networks in memory, in `eval()` mode."""
+
+    manifest: Manifest
+    sha256: str  # of the manifest, which holds the hashes of all weights
+    localizer: LocalizationUNet
+    networks: Mapping[str, StochasticUNet]
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Manifest and its SHA-256; raises `BundleError`."""
+    file = folder / MANIFEST
+    try:
+        text = file.read_bytes()
+        return Manifest.model_validate_json(text), hashlib.sha256(text).hexdigest()
+    except OSError as error:
+        raise BundleError(f"{folder.name}: no readable {MANIFEST}") from error
+    except ValidationError as error:
+        raise BundleError(f"{folder.name}: {MANIFEST} is not a valid manifest ({error.error_count()} errors)") from error
+
+
+def load_bundle(folder: Path, *, device: torch.device | None = None) -> Bundle:
+    """Check every hash, then build and load the networks; raises `BundleError`."""
+    manifest, digest = read_manifest(folder)
+    missing = {LOCALIZER, *(s.name for s in STRUCTURES)} - set(manifest.networks)
+    if missing:
+        raise BundleError(f"{manifest.name}: no network for {', '.join(sorted(missing))}")
+    networks = {name: _load_network(folder, name, spec) for name, spec in manifest.networks.items()}
+    for network in networks.values():
+        network.to(device or torch.device("cpu")).eval()
+    localizer = networks.pop(LOCALIZER)
+    if not isinstance(localizer, LocalizationUNet):
+        raise BundleError(f"{manifest.name}: the localiser has the wrong architecture")
+    stochastic = {name: n for name, n in networks.items() if isinstance(n, StochasticUNet)}
+    return Bundle(manifest, digest, localizer, stochastic)
+
+
+def _load_network(folder: Path, name: str, spec: Network) -> nn.Module:
+    file = folder / Path(spec.file).name
+    if not file.is_file():
+        raise BundleError(f"{name}: the weights {spec.file} are missing")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != spec.sha256:
+        raise BundleError(f"{name}: {spec.file} is not the file the manifest was written for (hash differs)")
+    if spec.factory not in FACTORIES:
+        raise BundleError(f"{name}: unknown architecture {spec.factory}")
+    network = FACTORIES[spec.factory](width=spec.width, levels=spec.levels)
+    try:
+        network.load_state_dict(load_file(file))
+    except RuntimeError as error:
+        raise BundleError(f"{name}: the weights do not fit the architecture {spec.factory}") from error
+    if isinstance(network, StochasticUNet):
+        for layer, keep in zip(network.dropblocks(), spec.dropblock_keep, strict=False):
+            layer.keep, layer.block = keep, spec.dropblock_block
+    return network
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write `bundle.json`."""
+    (folder / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")

@@ -1,0 +1,131 @@
+"""Stage 1: where is everything? A 2D U-Net on axial slices, and the centres that follow from it (paper, Fig. 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.blocks import SLOPE
+from models.preprocessing import ct_channels
+from models.structures import CHANNELS, STRUCTURES, Structure
+
+MIN_VOLUME_CC = {"CTV": 8.0, "Bladder": 8.0, "Rectum": 8.0, "PenileBulb": 0.4}
+MIN_HEAD_CC = 6.0
+SLICES_AT_ONCE = 16
+
+
+class LocalizationUNet(nn.Module):
+    """2D U-Net with five sigmoid outputs: CTV, bladder, rectum, femoral heads, penile bulb."""
+
+    def __init__(self, *, inputs: int = 2, width: int = 16, levels: int = 4) -> None:
+        """A network of `levels` resolutions; `width` filters at the first, doubling downwards."""
+        super().__init__()
+        filters = [width * 2**level for level in range(levels)]
+        self.down = nn.ModuleList(_pair(a, b) for a, b in zip([inputs, *filters], filters, strict=False))
+        deep = filters[::-1]
+        self.rise = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in zip(deep, deep[1:], strict=False))
+        self.up = nn.ModuleList(_pair(2 * b, b) for b in deep[1:])
+        self.head = nn.Conv2d(width, CHANNELS, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Slices (batch, channel, y, x) to logits (batch, 5, y, x)."""
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        for rise, block, skip in zip(self.rise, self.up, reversed(skips[:-1]), strict=True):
+            x = block(torch.cat([skip, rise(x)], 1))
+        return torch.as_tensor(self.head(x))
+
+
+def localization_unet(*, width: int = 16, levels: int = 4) -> LocalizationUNet:
+    """The localiser."""
+    return LocalizationUNet(width=width, levels=levels)
+
+
+def _pair(inputs: int, outputs: int) -> nn.Sequential:
+    """Twice convolution, GroupNorm, leaky ReLU."""
+    layers: list[nn.Module] = []
+    for before in (inputs, outputs):
+        layers += [
+            nn.Conv2d(before, outputs, 3, padding=1, bias=False),
+            nn.GroupNorm(max(1, min(8, outputs // 4)), outputs),
+            nn.LeakyReLU(SLOPE, inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+@torch.inference_mode()
+def coarse_probabilities(
+    network: LocalizationUNet, hu: NDArray[np.int16], *, device: torch.device
+) -> NDArray[np.float32]:
+    """Run the localiser over a volume, (z, y, x) HU to (5, z, y, x) probabilities."""
+    channels = torch.from_numpy(ct_channels(hu)).permute(1, 0, 2, 3)  # (z, channel, y, x)
+    parts = [
+        torch.sigmoid(network(channels[i : i + SLICES_AT_ONCE].to(device))).cpu()
+        for i in range(0, len(channels), SLICES_AT_ONCE)
+    ]
+    return torch.cat(parts).permute(1, 0, 2, 3).numpy()
+
+
+@dataclass(frozen=True)
+class Centre:
+    """Where a structure was found: index (z, y, x) in the localiser's grid, and how much of it."""
+
+    index_zyx: tuple[float, float, float]
+    volume_cc: float
+
+
+def centroids(
+    probabilities: NDArray[np.float32], spacing_zyx_mm: tuple[float, float, float], *, left_is_high_x: bool = True
+) -> dict[str, Centre]:
+    """Centre of each structure that was found.
+
+    The largest connected component counts; of the femoral heads the largest two, told apart by their x.
+
+    Args:
+        probabilities: (5, z, y, x), as `coarse_probabilities` gives them.
+        spacing_zyx_mm: of that grid.
+        left_is_high_x: whether x grows to the patient's left (LPS).
+    """
+    voxel_cc = float(np.prod(spacing_zyx_mm)) / 1000
+    found: dict[str, Centre] = {}
+    for row in STRUCTURES:
+        pieces = _components(probabilities[row.channel] >= 0.5, voxel_cc)
+        centre = _head(row, pieces, left_is_high_x) if row.name.startswith("Femur") else _largest(row, pieces)
+        if centre is not None:
+            found[row.name] = centre
+    return found
+
+
+def _components(mask: NDArray[np.bool_], voxel_cc: float) -> list[Centre]:
+    """Connected components, largest first."""
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return []
+    numbers = np.arange(1, count + 1)
+    sizes = ndimage.sum_labels(mask, labels, numbers) * voxel_cc
+    order = np.argsort(sizes)[::-1][:4]
+    middles = ndimage.center_of_mass(mask, labels, numbers[order])
+    return [
+        Centre((float(z), float(y), float(x)), float(sizes[i]))
+        for i, (z, y, x) in zip(order, middles, strict=True)
+    ]
+
+
+def _largest(row: Structure, pieces: list[Centre]) -> Centre | None:
+    return pieces[0] if pieces and pieces[0].volume_cc >= MIN_VOLUME_CC[row.name] else None
+
+
+def _head(row: Structure, pieces: list[Centre], left_is_high_x: bool) -> Centre | None:  # noqa: FBT001
+    """Left or right of the two largest pieces; one alone cannot be told apart and is not taken."""
+    pair = sorted((p for p in pieces[:2] if p.volume_cc >= MIN_HEAD_CC), key=lambda p: p.index_zyx[2])
+    if len(pair) < 2:
+        return None
+    return pair[1] if (row.name == "Femur_Head_L") == left_is_high_x else pair[0]

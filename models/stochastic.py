@@ -1,0 +1,112 @@
+"""The contract of two halves, and the lean decoder that makes the second half cheap.
+
+Fifty passes differ only from the first DropBlock on. DropBlock starts at the bottleneck, so everything before it,
+the encoder and the projections of its skip connections, is computed once per case (`deterministic_part`); a pass is
+the decoder alone (`stochastic_part`).
+
+Cost of the lean decoder, 16 filters, 5 levels, 160 × 160 × 64: 22.8 GMAC a pass against 113.6 for a whole forward
+of a standard U-Net of that width (SCIENCE 3.3).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from models.blocks import SLOPE, BlockFactory, ConvUnit, group_norm
+from models.dropblock import DropBlock3d
+
+Draws = Sequence[Generator]
+Shared = tuple[Tensor, ...]  # bottleneck, then projected skips from deep to full resolution
+
+BLOCK = 3
+KEEP_DEEP_TO_SHALLOW = (0.85, 0.90, 0.95)
+
+
+class StochasticUNet(nn.Module, ABC):
+    """A network in two halves: `deterministic_part` is the same in every pass, `stochastic_part` is not."""
+
+    @abstractmethod
+    def deterministic_part(self, x: Tensor) -> Shared:
+        """Everything before the first DropBlock; x is (1, channel, z, y, x)."""
+
+    @abstractmethod
+    def stochastic_part(self, shared: Shared, draws: Draws | None = None) -> Tensor:
+        """Probabilities (passes, z, y, x) in [0, 1]: one pass per generator; without draws one pass, no DropBlock."""
+
+    def dropblocks(self) -> list[DropBlock3d]:
+        """All DropBlock layers."""
+        return [layer for layer in self.modules() if isinstance(layer, DropBlock3d)]
+
+
+class Encoder(nn.Module):
+    """Blocks with 2³ max pooling between them; filters double at each level."""
+
+    def __init__(self, inputs: int, *, width: int, levels: int, block: BlockFactory) -> None:
+        super().__init__()
+        filters = [width * 2**level for level in range(levels)]
+        self.filters = filters
+        self.blocks = nn.ModuleList(
+            block(before, after) for before, after in zip([inputs, *filters], filters, strict=False)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Features per level, full resolution first; the last is the bottleneck."""
+        features: list[Tensor] = []
+        for level, block in enumerate(self.blocks):
+            x = block(x if level == 0 else F.max_pool3d(x, 2))
+            features.append(x)
+        return features
+
+
+class DecoderLevel(nn.Module):
+    """Up-convolution 2³, plus the projected skip, then one 3³ convolution.
+
+    The skip is *added*: its projection then does not depend on the pass and is computed once.
+    """
+
+    def __init__(self, deep: int, shallow: int, *, keep: float) -> None:
+        super().__init__()
+        self.drop = DropBlock3d(keep, block=BLOCK)
+        self.up = nn.ConvTranspose3d(deep, shallow, 2, stride=2, bias=False)
+        self.project = nn.Conv3d(shallow, shallow, 3, padding=1, bias=False)
+        self.norm = group_norm(shallow)
+        self.conv = ConvUnit(shallow, shallow)
+
+    def forward(self, x: Tensor, projected: Tensor | None, draws: Draws | None) -> Tensor:
+        """x (passes, deep, z, y, x) and the skip of one case (1, shallow, 2z, 2y, 2x)."""
+        x = self.up(self.drop(x, draws))
+        if projected is not None:
+            x = x + projected
+        return torch.as_tensor(self.conv(F.leaky_relu(self.norm(x), SLOPE)))
+
+
+class LeanDecoder(nn.Module):
+    """Decoder levels from the bottleneck up to full resolution."""
+
+    def __init__(self, filters: Sequence[int], *, keep: Sequence[float]) -> None:
+        super().__init__()
+        deep_first = list(reversed(filters))
+        self.levels = nn.ModuleList(
+            DecoderLevel(deep, shallow, keep=k)
+            for deep, shallow, k in zip(deep_first, deep_first[1:], keep, strict=False)
+        )
+
+    def share(self, features: Sequence[Tensor]) -> Shared:
+        """Bottleneck and projected skips, deep first: what all passes have in common."""
+        skips = reversed(features[:-1])
+        projected = [level.project(skip) for level, skip in zip(self.levels, skips, strict=True)]
+        return (features[-1], *projected)
+
+    def forward(self, shared: Shared, draws: Draws | None) -> list[Tensor]:
+        """Features of every decoder level, deep first; the last is at full resolution."""
+        x = shared[0] if draws is None else shared[0].expand(len(draws), -1, -1, -1, -1)
+        features: list[Tensor] = []
+        for level, projected in zip(self.levels, shared[1:], strict=True):
+            x = level(x, projected, draws)
+            features.append(x)
+        return features

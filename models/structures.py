@@ -1,0 +1,40 @@
+"""The structures as one table: the only place where a structure has a name, a kind or a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """One structure that Penumbra contours.
+
+    `name` is the TG-263 name (the CTV's ROI name is the RTSTRUCT writer's matter), `channel` the localiser's
+    output that finds it (the paper's network has one channel for both femoral heads).
+    """
+
+    name: str
+    kind: Literal["target", "organ"]
+    channel: int
+    colour: tuple[int, int, int]  # red, green, blue
+
+
+STRUCTURES: tuple[Structure, ...] = (
+    Structure(name="CTV", kind="target", channel=0, colour=(230, 75, 60)),
+    Structure(name="Bladder", kind="organ", channel=1, colour=(245, 200, 60)),
+    Structure(name="Rectum", kind="organ", channel=2, colour=(170, 110, 60)),
+    Structure(name="Femur_Head_L", kind="organ", channel=3, colour=(80, 190, 215)),
+    Structure(name="Femur_Head_R", kind="organ", channel=3, colour=(60, 130, 220)),
+    Structure(name="PenileBulb", kind="organ", channel=4, colour=(200, 120, 220)),
+)
+ORGANS: tuple[Structure, ...] = tuple(s for s in STRUCTURES if s.kind == "organ")
+CHANNELS = 5
+
+
+def structure(name: str) -> Structure:
+    """The table's row of this name; raises `KeyError`."""
+    for row in STRUCTURES:
+        if row.name == name:
+            return row
+    raise KeyError(name)

@@ -1,0 +1,122 @@
+"""Cut a randomly moved volume of interest out of a case: one resampling for crop, rotation, scale and grid.
+
+Paper: rotations below 10°, scaling, flips. A left-right flip swaps the femoral heads, so for those the flipped case
+lends the *other* side's truth; for the others left and right are one structure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.training.cases import Case
+
+MAX_ROTATION_DEG = 8.0
+MAX_SCALE = 0.12
+CENTRE_JITTER_MM = 10.0
+OUTSIDE_HU = -1000.0
+
+OTHER_SIDE = {"Femur_Head_L": "Femur_Head_R", "Femur_Head_R": "Femur_Head_L"}
+
+
+@dataclass(frozen=True)
+class Move:
+    """An affine map from VOI offsets (mm, z y x from its centre) to case offsets."""
+
+    matrix: NDArray[np.float64]  # (3, 3)
+    centre_index_zyx: NDArray[np.float64]
+
+    @property
+    def flipped(self) -> bool:
+        """Whether left and right change places."""
+        return bool(np.linalg.det(self.matrix) < 0)
+
+
+def draw_move(rng: np.random.Generator, centre_zyx: NDArray[np.float64], case: Case, *, vary: bool) -> Move:
+    """Draw rotation, scale, flip and a shifted centre; without `vary` the identity."""
+    if not vary:
+        return Move(np.eye(3), centre_zyx)
+    angles = np.deg2rad(rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG, 3))
+    matrix = np.diag(1 + rng.uniform(-MAX_SCALE, MAX_SCALE, 3))
+    for axis, angle in enumerate(angles):
+        c, s = np.cos(angle), np.sin(angle)
+        i, j = [a for a in range(3) if a != axis]
+        turn = np.eye(3)
+        turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, -s, s, c
+        matrix = turn @ matrix
+    if rng.random() < 0.5:
+        matrix = matrix @ np.diag([1.0, 1.0, -1.0])
+    jitter = rng.uniform(-CENTRE_JITTER_MM, CENTRE_JITTER_MM, 3) / np.array(case.spacing_zyx_mm)
+    return Move(matrix, centre_zyx + jitter)
+
+
+def cut(
+    volume: NDArray[np.generic],
+    case: Case,
+    move: Move,
+    size_zyx: tuple[int, int, int],
+    spacing_zyx_mm: tuple[float, float, float],
+    *,
+    outside: float,
+    slices: Tensor | None = None,
+) -> Tensor:
+    """Sample a volume of the case, (z, y, x), on the moved VOI: trilinear, (z, y, x) float32.
+
+    `slices` picks some of the VOI's slices (indices, in the order wanted); without it all are sampled.
+    """
+    offsets = [
+        torch.arange(n, dtype=torch.float64).sub_((n - 1) / 2).mul_(s)
+        for n, s in zip(size_zyx, spacing_zyx_mm, strict=True)
+    ]
+    if slices is not None:
+        offsets[0] = offsets[0][slices]
+    voi = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)  # (z, y, x, 3) mm
+    spacing = torch.tensor(case.spacing_zyx_mm, dtype=torch.float64)
+    index = voi @ torch.from_numpy(move.matrix).T / spacing + torch.from_numpy(move.centre_index_zyx)
+    low = index.amin((0, 1, 2)).floor().long().clamp_min(0)
+    high = index.amax((0, 1, 2)).ceil().long() + 2
+    box = volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    source = torch.from_numpy(np.ascontiguousarray(box, dtype=np.float32)) - outside
+    extent = torch.tensor(source.shape, dtype=torch.float64)
+    unit = ((index - low) * 2 + 1) / extent - 1  # grid_sample's coordinates, align_corners=False
+    sampled = F.grid_sample(
+        source[None, None], unit.flip(-1).float()[None], mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    return sampled[0, 0] + outside
+
+
+def vary_scanner(rng: np.random.Generator, hu: Tensor) -> Tensor:
+    """Shift, scale and roughen the CT numbers, (z, y, x) HU."""
+    gain, shift, noise = rng.uniform(0.95, 1.05), rng.uniform(-15, 15), rng.uniform(0, 14)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    return hu * gain + shift + torch.randn(hu.shape, generator=generator) * noise
+
+
+def corrupt_mask(rng: np.random.Generator, mask: Tensor) -> Tensor:
+    """An organ mask as a network might have drawn it: shifted border, sometimes a bitten-off end.
+
+    The CTV's network is guided by *predicted* organs in use; training on perfect ones would teach it to trust them.
+    mask (z, y, x) in {0, 1}.
+    """
+    radius = int(rng.integers(-1, 2))
+    soft = mask[None, None]
+    if radius > 0:
+        soft = F.max_pool3d(soft, (1, 3, 3), stride=1, padding=(0, 1, 1))
+    elif radius < 0:
+        soft = -F.max_pool3d(-soft, (1, 3, 3), stride=1, padding=(0, 1, 1))
+    coarse_shape = tuple(max(2, n // 8) for n in mask.shape)
+    coarse = torch.from_numpy(rng.normal(0, 1, coarse_shape).astype(np.float32))[None, None]
+    wobble = F.interpolate(coarse, size=mask.shape, mode="trilinear", align_corners=False)
+    blurred = F.avg_pool3d(soft, (1, 5, 5), stride=1, padding=(0, 2, 2))
+    corrupted = (blurred + 0.22 * wobble > 0.5).float()[0, 0]
+    if rng.random() < 0.15:
+        filled = torch.nonzero(corrupted.sum((1, 2)))
+        if len(filled) > 6:
+            end = int(filled[0] if rng.random() < 0.5 else filled[-1])
+            corrupted[max(0, end - 2) : end + 3] = 0
+    return corrupted
