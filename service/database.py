@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.settings import ServiceSettings
 
 BUSY_TIMEOUT_S = 10.0
+WRITER_LOCK = 0x50454E554D425241  # "PENUMBRA"
 WAL_IS_SAFE_FROM = (3, 51, 3)  # below, two connections may spoil a write-ahead log (sqlite.org/wal.html)
 
 
@@ -29,9 +30,12 @@ class Database:
     def write(self) -> Iterator[Session]:
         """A transaction that may write; commits at the end, rolls back on an exception.
 
-        In SQLite it takes the write lock at once, so that it cannot fail half-way for want of it.
+        One writer at a time, in PostgreSQL as in SQLite: whoever changes a job takes the change counter too,
+        and locks taken in several orders would deadlock. Writes are short and few.
         """
         with self._sessions.begin() as session:
+            if self.engine.dialect.name == "postgresql":
+                session.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
             yield session
 
     @contextmanager

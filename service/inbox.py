@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import structlog
 from sqlalchemy import select
@@ -25,9 +25,6 @@ from service.transitions import note_instance
 from worker.errors import PenumbraError, TooLarge
 from worker.job_folder import sync_folder
 
-__all__ = ["ConflictingInstance", "Inbox", "InboxUnavailable", "NotAnImage", "OutOfSpace", "Received"]
-__all__ += ["QuietSeries", "Source", "UidMismatch"]
-
 Source = Literal["dicom", "rest"]
 
 log = structlog.get_logger(__name__)
@@ -39,6 +36,12 @@ class UidMismatch(NotAnImage):
     code = "uid-mismatch"
     default_message = "The instance's UIDs differ from those that were announced for it."
     default_remedy = "Check the sending system; the instance was not kept."
+
+
+class ClassMismatch(UidMismatch):
+    """The object is of another SOP class than its sender announced."""
+
+    default_message = "The instance's SOP class differs from the one that was announced for it."
 
 
 class ConflictingInstance(PenumbraError):
@@ -82,6 +85,13 @@ class QuietSeries:
     instance_count: int
 
 
+class Announced(NamedTuple):
+    """What the command of a C-STORE says about its dataset."""
+
+    sop_uid: str
+    sop_class_uid: str
+
+
 class Inbox:
     """Receives instances and knows when a series has gone quiet."""
 
@@ -90,15 +100,15 @@ class Inbox:
         self._database = database
 
     def receive(
-        self, data: bytes, *, sender: str, source: Source, announced_uid: str | None = None
+        self, data: bytes, *, sender: str, source: Source, announced: Announced | None = None
     ) -> Received:
         """Store one DICOM object (Part 10 bytes); it survives a crash once this returns.
 
-        `announced_uid` is the SOP Instance UID that C-STORE's command gave. The same object again is fine.
+        The same object again is fine.
 
         Raises:
             NotAnImage: no DICOM image, or a damaged header.
-            UidMismatch: another object than announced.
+            UidMismatch: another object than announced (ClassMismatch: of another class).
             ConflictingInstance: its UID is taken by other content.
             TooLarge: more than `max_instance_bytes`.
             OutOfSpace: the disk is (nearly) full.
@@ -107,8 +117,10 @@ class Inbox:
         if len(data) > self._settings.max_instance_bytes:
             raise TooLarge(f"An instance of {len(data)} bytes is larger than allowed.")
         header = read_header(data)
-        if announced_uid is not None and announced_uid != header.sop_uid:
+        if announced is not None and announced.sop_uid != header.sop_uid:
             raise UidMismatch
+        if announced is not None and announced.sop_class_uid != header.sop_class_uid:
+            raise ClassMismatch
         try:
             duplicate = self._keep(data, header, sender=sender, source=source)
         except OperationalError as error:
@@ -148,7 +160,7 @@ class Inbox:
 
     def sweep_leftovers(self) -> int:
         """Delete what a crash left half-written, and say how many. Nothing may be received meanwhile."""
-        leftovers = list(self._settings.inbox_dir.glob("*/*/.*.tmp"))
+        leftovers = list(self._settings.inbox_dir.glob("*/.*.tmp"))
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
         return len(leftovers)
@@ -173,7 +185,7 @@ class Inbox:
         self, session: Session, header: InstanceHeader, path: Path, *, sender: str, source: Source
     ) -> InstanceRecord | None:
         """Write the rows; returns the instance that is there already, if so."""
-        series = session.get(SeriesRecord, header.series_uid, with_for_update=True)
+        series = session.get(SeriesRecord, header.series_uid)
         known = session.get(InstanceRecord, header.sop_uid)
         if known is not None:
             return known
@@ -220,7 +232,7 @@ class Inbox:
         """Write a file so that it survives a crash: beside, flush, rename, flush the folder."""
         if not self.has_space():
             raise OutOfSpace
-        folder = root / sha256[:2] / sha256[2:4]
+        folder = root / sha256[:2]
         path = folder / f"{sha256}.dcm"
         beside = folder / f".{sha256}.{os.urandom(6).hex()}.tmp"
         try:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from service.database import Database
-from service.job import ENDED, Delivery, DeliveryState, Job, JobState, job_of
+from service.job import ENDED, Job, JobState, job_of
 from service.records import InstanceRecord, JobRecord, SeriesRecord
 from service.settings import ServiceSettings
 from service.transitions import (
@@ -23,9 +23,6 @@ from service.transitions import (
 )
 from worker.errors import Cancelled, PenumbraError
 from worker.job_folder import JobRequest, write_job_folder
-
-__all__ = ["Delivery", "DeliveryState", "Job", "JobNotFound", "JobPage", "JobState", "Jobs", "SeriesNotFound"]
-__all__ += ["StateConflict"]
 
 SUBMIT_TRIES = 20
 
@@ -201,7 +198,7 @@ class Jobs:
     def _record(
         self, session: Session, request: JobRequest, *, key: str, instance_count: int, sender: str | None
     ) -> str | None:
-        series = session.get_one(SeriesRecord, request.series_instance_uid, with_for_update=True)
+        series = session.get_one(SeriesRecord, request.series_instance_uid)
         job = receiving_job(session, series.series_uid) or new_job(series, self._settings, request.job_id)
         if series.instance_count != instance_count or job.id != request.job_id:
             return None
@@ -223,7 +220,7 @@ class Jobs:
 
 
 def _found(session: Session, job_id: str) -> JobRecord:
-    record = session.get(JobRecord, job_id, with_for_update=True)
+    record = session.get(JobRecord, job_id)
     if record is None:
         raise JobNotFound
     return record

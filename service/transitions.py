@@ -119,15 +119,13 @@ def ask_to_stop(session: Session, job: JobRecord, reason: dict[str, str] | None 
 def supersede(session: Session, newer: JobRecord) -> None:
     """Mark every job on an older state of the same series, and stop those that have not ended."""
     older = session.scalars(
-        select(JobRecord)
-        .where(
+        select(JobRecord).where(
             JobRecord.series_uid == newer.series_uid,
             JobRecord.revision < newer.revision,
             JobRecord.superseded_by.is_(None),
             JobRecord.id != newer.id,
             JobRecord.state != "receiving",
         )
-        .with_for_update()
     )
     for job in older:
         job.superseded_by = newer.id

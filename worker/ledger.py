@@ -8,22 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from worker.job_folder import Outcome, OutcomeState
-
-__all__ = [
-    "Claim",
-    "DeliveryClaim",
-    "DeliveryLedger",
-    "LeaseLost",
-    "Ledger",
-    "Outcome",
-    "OutcomeState",
-    "ProgressReport",
-]
+from worker.job_folder import Outcome as Outcome
 
 
-class LeaseLost(Exception):  # noqa: N818 - says what happened, as the other outcomes do
+class LeaseLost(Exception):
     """The claim is void: another worker may hold the job. Stop and write nothing more."""
+
+
+class LedgerUnavailable(Exception):
+    """The ledger cannot be reached at the moment; try again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +82,7 @@ class DeliveryLedger(Protocol):
 
     def undelivered(self, claim: DeliveryClaim, error: str) -> bool:
         """The node did not take it; it is tried again after a pause. False if the claim is void."""
+
+
+class WorkerLedger(Ledger, DeliveryLedger, Protocol):
+    """Both books."""

@@ -68,7 +68,7 @@ class WorkerSettings(BaseSettings):
         return self.data_dir / "jobs"
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # noqa: PLR0917 - the library's signature
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,

@@ -1,0 +1,140 @@
+"""The DICOM application entity: C-ECHO and C-STORE. Handlers decide statuses; the inbox does the work."""
+
+import socketserver
+import threading
+from typing import Final, cast
+
+import structlog
+from pydicom import Dataset
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
+from pynetdicom import AE, _config, evt
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from service.association_server import OWN_PDU_BYTES, GuardedServer
+from service.database import open_database
+from service.inbox import Announced, ClassMismatch, Inbox, InboxUnavailable
+from service.logs import place_of
+from service.settings import ServiceSettings
+from service.signals import stop_on_signal
+from worker.errors import PenumbraError
+
+# Images that are no CT are taken too, so that their job can say why it is not contoured.
+IMAGE_CLASSES: Final = (
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    ComputedRadiographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
+TRANSFER_SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+
+# Statuses of the Storage Service Class (PS3.4 B.2.3)
+STORED: Final = 0x0000
+OUT_OF_RESOURCES: Final = 0xA700
+CLASS_MISMATCH: Final = 0xA900
+CANNOT_UNDERSTAND: Final = 0xC000
+UNEXPECTED: Final = 0xC001
+COMMENT_CHARACTERS = 64
+
+log = structlog.get_logger(__name__)
+
+
+def on_c_store(event: Event, inbox: Inbox) -> Dataset | int:
+    """C-STORE: 0x0000 only once the instance is on the disk and in the database (PS3.4 B.2.3)."""
+    sender = str(event.assoc.requestor.ae_title).strip()
+    request = cast(C_STORE, event.request)
+    announced = Announced(str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
+    try:
+        inbox.receive(event.encoded_dataset(), sender=sender, source="dicom", announced=announced)
+    except InboxUnavailable as error:
+        return _refusal(OUT_OF_RESOURCES, error, sender)
+    except ClassMismatch as error:
+        return _refusal(CLASS_MISMATCH, error, sender)
+    except PenumbraError as error:
+        return _refusal(CANNOT_UNDERSTAND, error, sender)
+    except Exception as error:  # noqa: BLE001 - the request is the boundary; the association goes on
+        log.error("instance not stored", cause=type(error).__name__, where=place_of(error))
+        return UNEXPECTED
+    return STORED
+
+
+def on_c_echo(_event: Event) -> int:
+    """C-ECHO: we are here (PS3.4 A.4)."""
+    return STORED
+
+
+def on_accepted(event: Event) -> None:
+    """Say who connected, and which of the offered kinds of object were refused."""
+    refused = [str(context.abstract_syntax) for context in event.assoc.rejected_contexts]
+    sender, address = str(event.assoc.requestor.ae_title).strip(), event.assoc.requestor.address
+    if refused:
+        log.warning("contexts refused", sender=sender, address=address, contexts=refused)
+    else:
+        log.info("association accepted", sender=sender, address=address)
+
+
+def on_rejected(event: Event) -> None:
+    """Say whose association was rejected; the AE title may just be missing from the settings."""
+    requestor = event.assoc.requestor
+    log.warning("association rejected", sender=str(requestor.ae_title).strip(), address=requestor.address)
+
+
+def make_server(settings: ServiceSettings, inbox: Inbox) -> GuardedServer:
+    """Bind the listener's socket. Serve with `serve_forever`."""
+    _config.ENFORCE_UID_CONFORMANCE = True
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+    entity = AE(ae_title=settings.ae_title)
+    entity.maximum_pdu_size = OWN_PDU_BYTES
+    entity.maximum_associations = settings.max_associations
+    entity.acse_timeout, entity.dimse_timeout, entity.network_timeout = 5, 30, 60
+    entity.require_called_aet = bool(settings.allowed_senders)
+    if settings.allowed_senders:
+        entity.require_calling_aet = [*settings.allowed_senders, settings.ae_title]  # ours is the watchdog's
+    entity.add_supported_context(Verification, TRANSFER_SYNTAXES)
+    for image_class in IMAGE_CLASSES:
+        entity.add_supported_context(image_class, TRANSFER_SYNTAXES)
+    server = entity.make_server(
+        (settings.dicom_host, settings.dicom_port),
+        evt_handlers=[
+            (evt.EVT_C_STORE, on_c_store, [inbox]),
+            (evt.EVT_C_ECHO, on_c_echo),
+            (evt.EVT_ACCEPTED, on_accepted),
+            (evt.EVT_REJECTED, on_rejected),
+        ],
+        server_class=GuardedServer.with_settings(settings),
+    )
+    return cast(GuardedServer, server)
+
+
+def run_listener(settings: ServiceSettings) -> None:
+    """Listen until the process is told to end."""
+    stop = threading.Event()
+    stop_on_signal(stop)
+    inbox = Inbox(settings, open_database(settings))
+    inbox.sweep_leftovers()
+    server = make_server(settings, inbox)
+    thread = threading.Thread(target=server.serve_forever, name="accept", daemon=True)
+    thread.start()
+    log.info("listening", port=server.server_address[1])
+    stop.wait()
+    socketserver.BaseServer.shutdown(server)
+    server.server_close()
+
+
+def _refusal(status: int, error: PenumbraError, sender: str) -> Dataset:
+    log.warning("instance refused", sender=sender, status=f"0x{status:04X}", code=error.code)
+    answer = Dataset()
+    answer.Status = status
+    answer.ErrorComment = error.message[:COMMENT_CHARACTERS]  # PS3.7 C.4: LO
+    return answer
