@@ -24,7 +24,7 @@ from service.events import JobFeed
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.metrics import MeasureRequests, Metrics
-from service.schemas import JOBS_PATH
+from service.schemas import API_PATH, JOBS_PATH
 from service.settings import ServiceSettings
 from service.web import pages
 
@@ -46,7 +46,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app = FastAPI(
         title="Penumbra",
         summary="Contours of the post-operative prostate bed, with their uncertainty",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=f"{API_PATH}/openapi.json",
         docs_url=None,  # both would load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
@@ -54,10 +54,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for router in (jobs.router, results.router, follow.router, bundles.router):
-        app.include_router(router, prefix="/api/v1")
-    app.include_router(health.router)
-    app.include_router(pages.router)
+    for part in (jobs, results, follow, bundles, health, pages):
+        app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC))
     return app
 

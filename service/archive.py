@@ -7,6 +7,7 @@ be a patient's, messages speak of "entry 3" and not of its name.
 import io
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,17 @@ MAX_READ_BYTES = 4 * 2**20
 CHUNK_BYTES = 2**20
 COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 ENCRYPTED_FLAGS = 0x1 | 0x40 | 0x2000  # traditional, strong, masked headers (APPNOTE 4.4.4)
+
+# What zipfile raises on damaged archives; it has no common base class.
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    ValueError,
+)
 
 REMEDY_REPACK = "Pack the DICOM files of one series into a plain zip, without password or links."
 REMEDY_SMALLER = "Send one series per archive."
@@ -79,7 +91,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | None:
         with archive.open(info) as stream:
             # zipfile stops at the declared size, which was checked, and then compares the checksum.
             data = b"".join(iter(lambda: stream.read(CHUNK_BYTES), b""))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+    except DAMAGE:
         return None
     return data if len(data) == info.file_size else None
 
@@ -89,7 +101,7 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     with _BoundedReads(path) as file:
         try:
             archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError) as error:
+        except DAMAGE as error:
             raise UnsafeArchive("The file is not a readable zip archive.", remedy=REMEDY_REPACK) from error
         with archive:
             yield archive
@@ -102,6 +114,11 @@ class _BoundedReads(io.FileIO):
         if size is not None and size > MAX_READ_BYTES:
             raise TooLarge("The archive's directory is larger than allowed.", remedy=REMEDY_SMALLER)
         return super().read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        if whence == 0 and offset < 0:
+            raise zipfile.BadZipFile("an offset points before the archive")
+        return super().seek(offset, whence)
 
 
 def _check_name(name: str, position: int) -> None:

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from service.job import Job, JobState
 from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
 
-JOBS_PATH = "/api/v1/jobs"
+API_PATH = "/api/v1"
+JOBS_PATH = f"{API_PATH}/jobs"
 
 # PS3.5 9.1: dotted numbers without leading zeros, at most 64 characters.
 Uid = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))*$", max_length=64)]

@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from service.api.parts import Parts, PartsDep
-from service.schemas import BundleList, BundleView
+from service.schemas import API_PATH, BundleList, BundleView
 
-router = APIRouter(prefix="/bundles", tags=["bundles"])
+router = APIRouter(prefix=f"{API_PATH}/bundles", tags=["bundles"])
 
 
 @router.get("")

@@ -8,9 +8,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api.parts import JobDep, PartsDep
 from service.problems import Problem
-from service.schemas import Progress
+from service.schemas import API_PATH, Progress
 
-router = APIRouter(tags=["events"])
+router = APIRouter(prefix=API_PATH, tags=["events"])
 
 
 def room_to_listen(parts: PartsDep) -> None:

@@ -12,11 +12,11 @@ from service.api.parts import JobDep, Parts, PartsDep
 from service.inbox import OutOfSpace
 from service.job import Job, JobState
 from service.problems import Problem, invalid_request
-from service.schemas import JobList, JobOptions, JobView, SeriesRequest
+from service.schemas import JOBS_PATH, JobList, JobOptions, JobView, SeriesRequest
 from service.submission import Submission
 from service.upload import Form, read_form, staging_folder
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix=JOBS_PATH, tags=["jobs"])
 
 STAGING_NAME = "uploads"
 FORM_DESCRIPTION = {

@@ -9,9 +9,10 @@ from starlette.responses import FileResponse, Response
 from service.api.parts import JobDep
 from service.job import Job
 from service.problems import Problem
+from service.schemas import JOBS_PATH
 from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+router = APIRouter(prefix=f"{JOBS_PATH}/{{job_id}}", tags=["results"])
 
 IfNoneMatch = Annotated[str | None, Header()]
 
