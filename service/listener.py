@@ -7,6 +7,7 @@ from typing import Final, cast
 import structlog
 from pydicom import Dataset
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
     ExplicitVRLittleEndian,
@@ -24,6 +25,7 @@ from service.association_server import OWN_PDU_BYTES, GuardedServer
 from service.database import open_database
 from service.inbox import Announced, ClassMismatch, Inbox, InboxUnavailable
 from service.logs import place_of
+from service.probes import WATCHDOG_ADDRESS
 from service.settings import ServiceSettings
 from service.signals import stop_on_signal
 from worker.errors import PenumbraError
@@ -45,6 +47,7 @@ CLASS_MISMATCH: Final = 0xA900
 CANNOT_UNDERSTAND: Final = 0xC000
 UNEXPECTED: Final = 0xC001
 COMMENT_CHARACTERS = 64
+NAMED_CONTEXTS = 8
 
 log = structlog.get_logger(__name__)
 
@@ -74,13 +77,12 @@ def on_c_echo(_event: Event) -> int:
 
 
 def on_accepted(event: Event) -> None:
-    """Say who connected, and which of the offered kinds of object were refused."""
-    refused = [str(context.abstract_syntax) for context in event.assoc.rejected_contexts]
+    """Say who connected, and which of the offered kinds of object are refused (some senders offer them all)."""
     sender, address = str(event.assoc.requestor.ae_title).strip(), event.assoc.requestor.address
-    if refused:
-        log.warning("contexts refused", sender=sender, address=address, contexts=refused)
-    else:
-        log.info("association accepted", sender=sender, address=address)
+    if address == WATCHDOG_ADDRESS:
+        return
+    refused = sorted({UID(context.abstract_syntax).name for context in event.assoc.rejected_contexts})
+    log.info("association accepted", sender=sender, address=address, refused=refused[:NAMED_CONTEXTS])
 
 
 def on_rejected(event: Event) -> None:

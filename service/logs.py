@@ -17,7 +17,7 @@ from structlog.typing import EventDict, WrappedLogger
 ALLOWED_FIELDS = frozenset(
     "event level timestamp logger process job_id delivery_id series_instance_uid sop_instance_uid "
     "study_instance_uid sha256 state stage structure cause where fence attempts enqueue_count published "
-    "node sender address instances duplicate status contexts worker waiting child pid code pause_s misses "
+    "node sender address instances duplicate status refused worker waiting child pid code pause_s misses "
     "method route seconds bytes bundle version device port count".split()
 )
 SILENCED = ("pydicom", "pynetdicom", "celery.app.trace", "celery.redirected", "asyncio")
@@ -31,6 +31,7 @@ def configure_logging(process: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            lambda _logger, _method, event: {**event, "process": process},  # in every thread, unlike a bound one
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             keep_allowed_fields,
@@ -39,7 +40,6 @@ def configure_logging(process: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    structlog.contextvars.bind_contextvars(process=process)
     root = logging.getLogger()
     root.handlers[:] = [_ToStructlog()]
     root.setLevel(logging.WARNING)

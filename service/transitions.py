@@ -91,7 +91,7 @@ def end(session: Session, job: JobRecord, state: OutcomeState, reason: dict[str,
     job.state, job.reason = state, reason
     job.lease_until = None
     if state == "done":
-        job.percent = 100.0
+        job.percent, job.passes_done = 100.0, job.passes_total
     touch(session, job)
 
 

@@ -43,6 +43,7 @@ def run_worker(settings: ServiceSettings, queue: WorkerQueue = "gpu") -> None:
         without_mingle=True,
         without_heartbeat=True,
         loglevel="WARNING",
+        quiet=True,
     )
     try:
         worker.start()

@@ -6,7 +6,7 @@ A message only says "look at job X": it may be lost or doubled, the ledger's cla
 from typing import Any, Final
 
 from celery import Celery
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 from worker.settings import WorkerSettings
 
@@ -40,7 +40,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "result_serializer": "json",
-        "task_queues": [Queue(GPU_QUEUE), Queue(DELIVERY_QUEUE)],  # type: ignore[no-untyped-call]
+        "task_queues": [_queue(GPU_QUEUE), _queue(DELIVERY_QUEUE)],
         "task_default_queue": GPU_QUEUE,
         "task_create_missing_queues": False,
         "task_acks_late": True,
@@ -62,6 +62,11 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "broker_transport_options": _transport_options(limit_s),
         "visibility_timeout": 2 * limit_s,
     }
+
+
+def _queue(name: str) -> Queue:
+    """Each queue has its own exchange: with the default one, a message for one would reach them all."""
+    return Queue(name, Exchange(name), routing_key=name)  # type: ignore[no-untyped-call]
 
 
 def _transport_options(limit_s: int) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Small DICOM instances and an open database, for the tests of intake and jobs."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from service.database import open_database
+from service.inbox import Inbox
+from service.jobs import Jobs
+from service.ledger import SqlLedger
+from service.settings import NodeSettings, ServiceSettings
+
+SERIES = "1.2.826.0.1.3680043.10.999.7"
+MARKER = "ZZPHIMARK"
+
+
+def make_instance(series_uid=SERIES, number=1, *, value=0, syntax=ExplicitVRLittleEndian, **attributes):
+    """Bytes of one small CT slice (Part 10). `attributes` replace or add DICOM attributes."""
+    dataset = Dataset()
+    dataset.SOPClassUID = CTImageStorage
+    dataset.SOPInstanceUID = f"{series_uid}.{number}"
+    dataset.SeriesInstanceUID = series_uid
+    dataset.StudyInstanceUID = "1.2.826.0.1.3680043.10.999"
+    dataset.FrameOfReferenceUID = "1.2.826.0.1.3680043.10.999.99"
+    dataset.Modality = "CT"
+    dataset.PatientName = f"{MARKER}^A"
+    dataset.PatientID = MARKER
+    dataset.PatientBirthDate = "19500101"
+    dataset.InstanceNumber = number
+    dataset.ImagePositionPatient = [0, 0, 3 * number]
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.PixelSpacing = [1, 1]
+    dataset.Rows = dataset.Columns = 16
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation, dataset.SamplesPerPixel = 15, 1, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.RescaleIntercept, dataset.RescaleSlope = 0, 1
+    dataset.PixelData = np.full((16, 16), value, np.int16).tobytes()
+    for name, content in attributes.items():
+        setattr(dataset, name, content)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = syntax
+    stream = BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def instance():
+    """The maker of instances."""
+    return make_instance
+
+
+@pytest.fixture
+def implicit():
+    return ImplicitVRLittleEndian
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Settings with short times, nodes TPS and ARCHIVE."""
+    return ServiceSettings(
+        data_dir=tmp_path / "data",
+        quiet_period_s=0.05,
+        lease_s=30,
+        resend_s=30,
+        min_free_bytes=1000,
+        nodes=(
+            NodeSettings(ae_title="TPS", host="127.0.0.1", port=1),
+            NodeSettings(ae_title="ARCHIVE", host="127.0.0.1", port=2),
+        ),
+        delivery_pauses_s=(0.0, 60.0),
+        delivery_attempts=3,
+    )
+
+
+@pytest.fixture
+def database(settings):
+    database = open_database(settings)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def inbox(settings, database):
+    return Inbox(settings, database)
+
+
+@pytest.fixture
+def jobs(settings, database):
+    return Jobs(settings, database)
+
+
+@pytest.fixture
+def ledger(settings, database):
+    return SqlLedger(settings, database)
+
+
+@pytest.fixture
+def receive(inbox):
+    """Put a series of so many slices into the inbox, as the node TPS would."""
+
+    def put(series_uid=SERIES, slices=3, first=1):
+        for number in range(first, first + slices):
+            inbox.receive(make_instance(series_uid, number), sender="TPS", source="dicom")
+        return series_uid
+
+    return put
