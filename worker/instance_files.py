@@ -105,8 +105,9 @@ def _check_kind(
     if not slices:
         raise NotCT("There are only localisers (scout views) among the CT images.")
     for instance in slices:
-        if instance.transfer_syntax not in _NATIVE:
-            name = UID(instance.transfer_syntax).name
+        syntax = instance.transfer_syntax
+        if syntax is not None and syntax not in _NATIVE and not instance.damage:
+            name = UID(syntax).name
             raise UnsupportedTransferSyntax(f"Instance {instance.label} is encoded as {name}.")
     for instance in slices:
         if instance.damage or instance.pixel_offset is None:
@@ -116,10 +117,11 @@ def _check_kind(
 def _check_ct(instance: InstanceFile) -> None:
     modality = str(instance.header.get("Modality", "CT") or "CT")
     kind = UID(instance.sop_class_uid or CTImageStorage)
-    if kind != CTImageStorage or modality != "CT":
-        what = (
-            kind.name if kind != CTImageStorage and kind.name != kind else f"an image of modality {modality}"
-        )
+    known = kind.name != kind
+    if instance.damage or (instance.pixel_offset is None and not known):
+        return  # cut off within its identity: what it is cannot be told, but that it is cut off can
+    if kind != CTImageStorage or (modality != "CT" and instance.pixel_offset is not None):
+        what = kind.name if kind != CTImageStorage and known else f"an image of modality {modality}"
         raise NotCT(f"Instance {instance.label} is {what}, not CT Image Storage.")
     if int(instance.header.get("NumberOfFrames", 1) or 1) > 1:
         raise NotCT(f"Instance {instance.label} holds several frames, which CT Image Storage does not allow.")
@@ -153,12 +155,14 @@ def _read(path: Path, place: str) -> InstanceFile:
     """Read one file up to its pixels; never raises for a damaged one."""
     meta = _meta(path)
     syntax = str(meta.get("TransferSyntaxUID", "") or "") or None
-    if syntax not in _NATIVE:
+    if syntax is not None and syntax not in _NATIVE and UID(syntax).is_transfer_syntax:
         # A deflated data set must not be inflated here: a few kilobytes may become gigabytes.
         header = Dataset()
         _add_uids(header, meta)
         return InstanceFile(path=path, label=_label(header, place), header=header, transfer_syntax=syntax)
     try:
+        if syntax not in _NATIVE:
+            raise InvalidDicomError("an encoding that the standard does not know")
         with path.open("rb") as file:
             header = dcmread(file, stop_before_pixels=True, force=True)
             offset, size = _pixels(file, is_implicit=bool(header.original_encoding[0]))

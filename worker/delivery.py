@@ -1,0 +1,194 @@
+"""Files to a DICOM node by C-STORE, with refusals in words (PS3.4 B.2.3, PS3.7 annex C)."""
+
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, build_context, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+
+from worker.errors import Failed
+
+SUCCESS: Final = 0x0000
+CONNECT_S: Final = 10
+ANSWER_S: Final = 60
+_WARNINGS: Final = {
+    0xB000: "it changed values to fit its own rules",
+    0xB006: "it left elements out",
+    0xB007: "the data set does not match its SOP class in its eyes",
+}
+_STATUSES: Final = {
+    0x0110: "processing failure",
+    0x0111: "it already has an instance with this UID",
+    0x0117: "the instance UID is not valid in its eyes",
+    0x0122: "it does not store this kind of object (SOP class not supported)",
+    0x0124: "it does not authorise us to store",
+    0x0210: "duplicate invocation",
+    0x0212: "mistyped argument",
+}
+_RANGES: Final = {
+    0xA7: "it is out of resources (disk or memory)",
+    0xA9: "the data set does not match its SOP class",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A DICOM peer. AE titles are case-sensitive."""
+
+    ae_title: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As messages name it."""
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """An instance that a node has accepted.
+
+    Attributes:
+        sop_instance_uid: the instance.
+        status: what the node answered, 0x0000 or a warning.
+        warning: the warning in words, empty if there was none.
+    """
+
+    sop_instance_uid: str
+    status: int
+    warning: str = ""
+
+
+class DeliveryError(Failed):
+    """A node could not be reached, or refused what was sent."""
+
+    code = "delivery"
+    default_remedy = "Check the node's address, AE title and free space, then deliver again."
+
+    def __init__(self, message: str, *, remedy: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+
+
+def send(files: Sequence[Path], node: Node, *, calling_ae: str) -> list[Sent]:
+    """Store files on a node over one association.
+
+    Args:
+        files: DICOM files in Implicit or Explicit VR Little Endian.
+        node: where to.
+        calling_ae: our AE title.
+
+    Returns:
+        One entry per file, in their order.
+
+    Raises:
+        DeliveryError: the node cannot be reached, refuses the association or an instance, or does not answer.
+    """
+    datasets = [_read(file) for file in files]
+    association = _associate(node, calling_ae, sorted({UID(d.SOPClassUID) for d in datasets}))
+    try:
+        return [_store(association, dataset, node) for dataset in datasets]
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _read(file: Path) -> Dataset:
+    try:
+        return dcmread(file)
+    except (OSError, InvalidDicomError) as error:
+        raise DeliveryError("The file to be sent is missing or is not DICOM.") from error
+
+
+def _associate(node: Node, calling_ae: str, sop_classes: Sequence[UID]) -> Association:
+    ae = AE(ae_title=calling_ae)
+    ae.connection_timeout = CONNECT_S
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ANSWER_S
+    # One context per encoding: a node that is offered both in one may choose Explicit VR, which cannot hold
+    # the longest contours.
+    contexts = [
+        build_context(c, s) for c in sop_classes for s in (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+    ]
+    association = ae.associate(
+        node.host,
+        node.port,
+        contexts=contexts,
+        ae_title=node.ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _without_delay)],
+    )
+    if association.is_established:
+        return association
+    if association.is_rejected:
+        raise DeliveryError(
+            f"{node} refused the association: {_rejection(association)}.",
+            remedy=f"Let the node know the AE title {calling_ae}, and check its own, capitals included.",
+        )
+    if association.is_aborted and association.acceptor.primitive is not None:
+        raise DeliveryError(
+            f"{node} accepts none of what was offered: {', '.join(c.name for c in sop_classes)}.",
+            remedy="Enable this kind of object at the node.",
+        )
+    raise DeliveryError(f"{node} could not be reached.")
+
+
+def _rejection(association: Association) -> str:
+    answer = association.acceptor.primitive
+    return str(answer.reason_str) if answer is not None else "no reason given"
+
+
+def _without_delay(event: Event) -> None:
+    """Nagle's algorithm and delayed acknowledgements would add 40 ms to each instance."""
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _store(association: Association, dataset: Dataset, node: Node) -> Sent:
+    uid = str(dataset.SOPInstanceUID)
+    if not association.is_established:
+        raise DeliveryError(f"{node} closed the association before instance {uid} was sent.")
+    try:
+        answer = association.send_c_store(dataset)
+    except ValueError as error:
+        raise DeliveryError(
+            f"{node} does not take {UID(dataset.SOPClassUID).name} (instance {uid}).",
+            remedy="Enable this kind of object at the node.",
+        ) from error
+    if "Status" not in answer:
+        raise DeliveryError(f"{node} did not answer within {ANSWER_S} s for instance {uid}.")
+    status = int(answer.Status)
+    if status != SUCCESS and status not in _WARNINGS:
+        comment = _comment(answer, dataset)
+        raise DeliveryError(
+            f"{node} refused instance {uid}: {describe(status)} (0x{status:04X}).{comment}", status=status
+        )
+    return Sent(sop_instance_uid=uid, status=status, warning=_WARNINGS.get(status, ""))
+
+
+def _comment(answer: Dataset, dataset: Dataset) -> str:
+    """What the node adds to its refusal, unless it names the patient."""
+    text = str(answer.get("ErrorComment") or "").strip()
+    private = re.split(
+        r"[\^=\s]+", f"{dataset.get('PatientName', '')} {dataset.get('PatientID', '')}".casefold()
+    )
+    named = any(len(word) > 1 and word in text.casefold() for word in private)
+    return f" It says: {text}" if text and not named else ""
+
+
+def describe(status: int) -> str:
+    """A C-STORE status in words (PS3.4 B.2.3)."""
+    if status == SUCCESS:
+        return "stored"
+    known = _WARNINGS.get(status) or _STATUSES.get(status) or _RANGES.get(status >> 8)
+    if known is None and status >> 12 == 0xC:
+        known = "it cannot understand the instance"
+    return known or "unknown status"
