@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.blocks import PlainBlock
+from models.blocks import Conv3d, PlainBlock
 from models.stochastic import KEEP_DEEP_TO_SHALLOW, Draws, Encoder, LeanDecoder, Shared, StochasticUNet
 
 
@@ -47,12 +47,12 @@ class AGMTN(StochasticUNet):
         self.encoder = Encoder(inputs, width=width, levels=levels, block=PlainBlock)
         filters = self.encoder.filters
         self.segmentation = LeanDecoder(filters, keep=keep)
-        self.head = nn.Conv3d(width, 1, 1)
-        self.auxiliary = nn.ModuleList([nn.Conv3d(filters[2], 1, 1), nn.Conv3d(filters[1], 1, 1)])
+        self.head = Conv3d(self.segmentation.filters[-1], 1, 1)
+        self.auxiliary = nn.ModuleList(Conv3d(f, 1, 1) for f in self.segmentation.filters[-3:-1])
         self.distance = LeanDecoder(filters, keep=[1.0] * len(keep))
         for level in self.distance.levels:
             del level.project  # no skips here
-        self.distance_head = nn.Conv3d(width, 1, 1)
+        self.distance_head = Conv3d(self.distance.filters[-1], 1, 1)
 
     def forward(self, x: Tensor) -> AGMTNOutput:
         """Training: x (batch, channel, z, y, x), both decoders and all heads."""

@@ -21,12 +21,29 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, min(8, channels // 4)), channels)
 
 
+class Conv3d(nn.Conv3d):
+    """A 3D convolution that uses oneDNN whenever it can.
+
+    For one small volume in fp32 PyTorch chooses its slow path (it looks at the batch and the input's size); in a pass
+    that was a third of the time.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  
+        fast = input.device.type == "cpu" and input.dtype == torch.float32 and not torch.is_grad_enabled()
+        if not fast or torch.is_autocast_enabled("cpu") or not torch.backends.mkldnn.is_available():
+            return super()._conv_forward(input, weight, bias)
+        padding = [int(p) for p in self.padding]
+        return torch.mkldnn_convolution(
+            input, weight, bias, padding, self.stride, self.dilation, self.groups
+        )
+
+
 class ConvUnit(nn.Sequential):
     """Convolution, GroupNorm, leaky ReLU."""
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, groups: int = 1) -> None:
         super().__init__(
-            nn.Conv3d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False),
+            Conv3d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False),
             group_norm(outputs),
             nn.LeakyReLU(SLOPE, inplace=True),
         )
@@ -45,7 +62,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, body: nn.Module) -> None:
         super().__init__()
         self.body = body
-        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1, bias=False)
+        self.shortcut = nn.Identity() if inputs == outputs else Conv3d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Body plus shortcut, then leaky ReLU."""
@@ -61,8 +78,8 @@ class ResNeXtBlock(ResidualBlock):
     def __init__(self, inputs: int, outputs: int, *, cardinality: int = 4) -> None:
         body = nn.Sequential(
             ConvUnit(inputs, outputs),
-            nn.Conv3d(outputs, outputs, 3, padding=1, groups=cardinality, bias=False),
-            nn.Conv3d(outputs, outputs, 1, bias=False),
+            Conv3d(outputs, outputs, 3, padding=1, groups=cardinality, bias=False),
+            Conv3d(outputs, outputs, 1, bias=False),
             group_norm(outputs),
         )
         super().__init__(inputs, outputs, body)
@@ -79,9 +96,9 @@ class ResNetInceptionBlock(nn.Module):
         super().__init__()
         self.stem = ConvUnit(inputs, outputs)
         half = outputs // 2
-        self.narrow = nn.Sequential(nn.Conv3d(outputs, half, 3, padding=1, bias=False), group_norm(half))
+        self.narrow = nn.Sequential(Conv3d(outputs, half, 3, padding=1, bias=False), group_norm(half))
         self.wide = nn.Sequential(
-            nn.Conv3d(outputs, outputs - half, 3, padding=2, dilation=2, bias=False),
+            Conv3d(outputs, outputs - half, 3, padding=2, dilation=2, bias=False),
             group_norm(outputs - half),
         )
 
@@ -112,7 +129,7 @@ class SqueezeExcitationBlock(ResidualBlock):
     def __init__(self, inputs: int, outputs: int) -> None:
         body = nn.Sequential(
             ConvUnit(inputs, outputs),
-            nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
+            Conv3d(outputs, outputs, 3, padding=1, bias=False),
             group_norm(outputs),
             SqueezeExcitation(outputs),
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.blocks import BlockFactory, ResNetInceptionBlock, ResNeXtBlock, SqueezeExcitationBlock
+from models.blocks import BlockFactory, Conv3d, ResNetInceptionBlock, ResNeXtBlock, SqueezeExcitationBlock
 from models.stochastic import KEEP_DEEP_TO_SHALLOW, Draws, Encoder, LeanDecoder, Shared, StochasticUNet
 
 
@@ -27,7 +27,7 @@ class OARUNet(StochasticUNet):
         super().__init__()
         self.encoder = Encoder(inputs, width=width, levels=levels, block=block)
         self.decoder = LeanDecoder(self.encoder.filters, keep=keep)
-        self.head = nn.Conv3d(width, 1, 1)
+        self.head = Conv3d(self.decoder.filters[-1], 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Training: x (batch, channel, z, y, x) to logits (batch, 1, z, y, x), both halves once."""

@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks import SLOPE, BlockFactory, ConvUnit, group_norm
+from models.blocks import SLOPE, BlockFactory, Conv3d, ConvUnit, group_norm
 from models.dropblock import DropBlock3d
 
 Draws = Sequence[Generator]
@@ -66,23 +66,24 @@ class Encoder(nn.Module):
 class DecoderLevel(nn.Module):
     """Up-convolution 2³, plus the projected skip, then one 3³ convolution.
 
-    The skip is *added*: its projection then does not depend on the pass and is computed once.
+    The skip is *added*: its projection then does not depend on the pass and is computed once. It also narrows the
+    encoder's filters to the decoder's, which are half as many: what is paid fifty times is kept small.
     """
 
-    def __init__(self, deep: int, shallow: int, *, keep: float) -> None:
+    def __init__(self, deep: int, skip: int, outputs: int, *, keep: float) -> None:
         super().__init__()
         self.drop = DropBlock3d(keep, block=BLOCK)
-        self.up = nn.ConvTranspose3d(deep, shallow, 2, stride=2, bias=False)
-        self.project = nn.Conv3d(shallow, shallow, 3, padding=1, bias=False)
-        self.norm = group_norm(shallow)
-        self.conv = ConvUnit(shallow, shallow)
+        self.up = nn.ConvTranspose3d(deep, outputs, 2, stride=2, bias=False)
+        self.project = Conv3d(skip, outputs, 3, padding=1, bias=False)
+        self.norm = group_norm(outputs)
+        self.conv = ConvUnit(outputs, outputs)
 
     def forward(self, x: Tensor, projected: Tensor | None, draws: Draws | None) -> Tensor:
-        """x (passes, deep, z, y, x) and the skip of one case (1, shallow, 2z, 2y, 2x)."""
+        """x (passes, deep, z, y, x) and the projected skip of one case (1, outputs, 2z, 2y, 2x)."""
         x = self.up(self.drop(x, draws))
         if projected is not None:
-            x = x + projected
-        return torch.as_tensor(self.conv(F.leaky_relu(self.norm(x), SLOPE)))
+            x += projected
+        return torch.as_tensor(self.conv(F.leaky_relu(self.norm(x), SLOPE, inplace=True)))
 
 
 class LeanDecoder(nn.Module):
@@ -90,10 +91,12 @@ class LeanDecoder(nn.Module):
 
     def __init__(self, filters: Sequence[int], *, keep: Sequence[float]) -> None:
         super().__init__()
-        deep_first = list(reversed(filters))
+        skips = list(reversed(filters[:-1]))
+        self.filters = [skip // 2 for skip in skips]  # deep first
+        deep = [filters[-1], *self.filters]
         self.levels = nn.ModuleList(
-            DecoderLevel(deep, shallow, keep=k)
-            for deep, shallow, k in zip(deep_first, deep_first[1:], keep, strict=False)
+            DecoderLevel(below, skip, outputs, keep=k)
+            for below, skip, outputs, k in zip(deep, skips, self.filters, keep, strict=False)
         )
 
     def share(self, features: Sequence[Tensor]) -> Shared:

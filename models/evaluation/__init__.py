@@ -1,0 +1,1 @@
+"""How good, and at what cost: metrics with stated definitions, and the cost of sampling."""
