@@ -1,7 +1,9 @@
 """Which bundles are installed, read from their manifests alone (no weights, no torch)."""
 
+import hashlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,34 +15,32 @@ from service.settings import ServiceSettings
 log = structlog.get_logger(__name__)
 
 MANIFEST_NAME = "bundle.json"
+SHIPPED_BUNDLE = "phantom-small"  # as in worker/bundle_info.py, which needs torch
 CLINICAL = "clinical"
 NOTICE = "NOT FOR CLINICAL USE"
 
+Manifest = dict[str, Any]
+
 
 class BundleCatalogue:
-    """The manifests below the settings' bundle folder and beside the shipped networks."""
+    """Manifests by the name of their folder: shipped ones, and a clinic's own, which win."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
 
-    def manifests(self) -> list[dict[str, Any]]:
-        """Every readable manifest, by name."""
-        found = {str(manifest.get("name")): manifest for manifest in self._read()}
-        return [found[name] for name in sorted(found)]
+    def manifests(self) -> dict[str, Manifest]:
+        """Every readable manifest by its bundle's name, with the manifest's `sha256` added."""
+        found = dict(self._read())
+        return {name: found[name] for name in sorted(found)}
 
-    def manifest(self, name: str | None) -> dict[str, Any] | None:
-        """The named bundle's manifest; None asks for the one that a job gets when it names none."""
-        manifests = self.manifests()
-        name = name or self._settings.bundle
-        if name is None:
-            return manifests[0] if manifests else None
-        return next((manifest for manifest in manifests if manifest.get("name") == name), None)
+    def name(self, wanted: str | None) -> str:
+        """The bundle that a job gets which asks for `wanted`."""
+        return wanted or self._settings.bundle or SHIPPED_BUNDLE
 
-    def notice(self, name: str | None) -> str | None:
+    def notice(self, wanted: str | None) -> str | None:
         """`NOTICE`, unless the bundle is here and declares itself clinical: silence vouches for nothing."""
-        manifest = self.manifest(name)
-        is_clinical = manifest is not None and manifest.get("intended_use") == CLINICAL
-        return None if is_clinical else NOTICE
+        manifest = self.manifests().get(self.name(wanted), {})
+        return None if manifest.get("intended_use") == CLINICAL else NOTICE
 
     def _folders(self) -> Iterator[Path]:
         spec = find_spec("models")
@@ -49,13 +49,17 @@ class BundleCatalogue:
         if self._settings.bundles_dir is not None:
             yield self._settings.bundles_dir
 
-    def _read(self) -> Iterator[dict[str, Any]]:
+    def _read(self) -> Iterator[tuple[str, Manifest]]:
         for folder in self._folders():
-            for path in sorted(folder.glob(f"*/{MANIFEST_NAME}")):
+            for path in folder.glob(f"*/{MANIFEST_NAME}"):
                 try:
-                    manifest = json.loads(path.read_bytes())
-                except (OSError, ValueError):
-                    log.warning("bundle-unreadable", bundle=path.parent.name)
-                    continue
-                if isinstance(manifest, dict):
-                    yield manifest
+                    yield path.parent.name, _parse(path, path.stat().st_mtime_ns)
+                except (OSError, ValueError, TypeError) as error:
+                    log.warning("unreadable bundle", bundle=path.parent.name, cause=type(error).__name__)
+
+
+@lru_cache(maxsize=64)
+def _parse(path: Path, _stamp: int) -> Manifest:
+    """`_stamp`, the file's time, makes an edited manifest a new one."""
+    data = path.read_bytes()
+    return dict(json.loads(data)) | {"sha256": hashlib.sha256(data).hexdigest()}

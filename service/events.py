@@ -100,7 +100,7 @@ class JobFeed:
             try:
                 changed = await run_in_threadpool(self._jobs.changes_since, self._version)
             except SQLAlchemyError as error:
-                log.warning("feed-database-error", error=type(error).__name__)
+                log.warning("events cannot be read", cause=type(error).__name__)
                 continue
             for job in changed:
                 self._version = job.version

@@ -1,10 +1,8 @@
 """Errors as clients read them: RFC 9457 problem details with a stable `type`, `code` and a `remedy`."""
 
 import json
-import traceback
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, cast
 
 import structlog
@@ -14,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.logs import place_of
 from worker.errors import PenumbraError
 
 log = structlog.get_logger(__name__)
@@ -151,9 +150,9 @@ class LastResort:
         try:
             await self.app(scope, receive, noted)
         except Exception as error:  # noqa: BLE001 - the one blind catch of a request, logged
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(frame.filename).name}:{frame.lineno}"
-            log.error("request-failed", method=scope["method"], error=type(error).__name__, place=place)
+            log.error(
+                "request failed", method=scope["method"], cause=type(error).__name__, where=place_of(error)
+            )
             if not started:
                 await INTERNAL_ERROR.response()(scope, receive, send)
 
@@ -162,5 +161,5 @@ INTERNAL_ERROR = Problem(
     500,
     "internal-error",
     detail="Penumbra failed to answer this request.",
-    remedy="Try again; if it happens again, look for `request-failed` in the log.",
+    remedy="Try again; if it happens again, look for `request failed` in the log.",
 )

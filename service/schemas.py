@@ -1,5 +1,6 @@
 """What REST says and hears, as JSON shapes. Times are UTC, ISO 8601; `percent` runs from 0 to 100."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -92,7 +93,7 @@ class JobView(BaseModel):
     instance_count: int
     source: str
     sender: str
-    bundle: str | None
+    bundle: str
     notice: str | None
     passes: int
     seed: int
@@ -107,12 +108,13 @@ class JobView(BaseModel):
     upload: Intake | None = None
 
     @classmethod
-    def of(cls, job: Job, *, notice: str | None) -> Self:
-        """`job` with its links."""
+    def of(cls, job: Job, *, bundle: str, notice: str | None) -> Self:
+        """`job` with its links; `bundle` is the name of the one it gets, named or not."""
         values: dict[str, Any] = {name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
         values["deliveries"] = [
             DeliveryView.model_validate(each, from_attributes=True) for each in job.deliveries
         ]
+        values["bundle"] = bundle
         return cls(**values, notice=notice, links=links(job))
 
 
@@ -142,14 +144,28 @@ class JobList(BaseModel):
 
 
 class BundleView(BaseModel):
-    """An installed bundle. `metrics` is what the manifest says was measured."""
+    """An installed bundle. `metrics` is what the manifest says was measured, and by which command."""
 
     name: str
-    version: str | None = None
-    intended_use: str | None = None
-    notice: str | None = None
-    structures: list[str] = []
-    metrics: Any = None
+    version: str
+    intended_use: str
+    sha256: str
+    notice: str | None
+    networks: list[str]
+    metrics: Any
+
+    @classmethod
+    def of(cls, name: str, manifest: Mapping[str, Any], *, notice: str | None) -> Self:
+        """The bundle called `name`; what its manifest leaves out stays empty."""
+        return cls(
+            name=name,
+            version=str(manifest.get("version", "")),
+            intended_use=str(manifest.get("intended_use", "")),
+            sha256=str(manifest["sha256"]),
+            notice=notice,
+            networks=sorted(manifest.get("networks") or ()),
+            metrics=manifest.get("metrics"),
+        )
 
 
 class BundleList(BaseModel):

@@ -122,7 +122,7 @@ class Submission:
         path = self._settings.quarantine_dir / sha256[:2] / sha256[2:4] / f"{sha256}.dcm"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, bytes(PREAMBLE_BYTES) + data[PREAMBLE_BYTES:])
-        log.warning("instance-quarantined", sha256=sha256)
+        log.warning("instance quarantined", sha256=sha256)
 
 
 def is_archive(path: Path) -> bool:

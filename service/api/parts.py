@@ -33,7 +33,8 @@ class Parts:
 
     def view(self, job: Job) -> JobView:
         """The job as clients see it."""
-        return JobView.of(job, notice=self.bundles.notice(job.bundle))
+        bundle = self.bundles.name(job.bundle)
+        return JobView.of(job, bundle=bundle, notice=self.bundles.notice(bundle))
 
 
 def parts_of(request: Request) -> Parts:

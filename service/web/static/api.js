@@ -11,6 +11,7 @@ export class Refused extends Error {
 }
 
 export const keepToken = (token) => sessionStorage.setItem(TOKEN_KEY, token);
+export const hasToken = () => sessionStorage.getItem(TOKEN_KEY) !== null;
 export const forgetToken = () => sessionStorage.removeItem(TOKEN_KEY);
 
 export function authorization() {

@@ -40,11 +40,14 @@ function progressBar(job) {
   return bar;
 }
 
+const instances = (job) => `${job.instance_count} ${job.instance_count === 1 ? "instance" : "instances"}`;
+const origin = (job) => (job.source === "dicom" ? `from ${job.sender}` : "by upload");
+
 function summary(job) {
-  if (job.state === "receiving") return `${job.instance_count} instances so far`;
-  if (job.state === "queued") return job.attempts ? `${job.instance_count} instances, to be tried again` : `${job.instance_count} instances`;
+  if (job.state === "receiving") return "Waiting for the rest of the series";
+  if (job.state === "queued") return job.attempts ? "Waiting to be tried again" : "Waiting for a worker";
   if (job.state === "running") return stageSentence(job);
-  if (job.state === "done") return job.notice ? `RTSTRUCT ready. ${job.notice}` : "RTSTRUCT ready";
+  if (job.state === "done") return "RTSTRUCT ready";
   return "";
 }
 
@@ -52,13 +55,14 @@ function body(job) {
   const part = element("div", "body");
   const text = summary(job);
   if (text) part.append(element("p", "what", text));
+  if (job.state === "done" && job.notice) part.firstChild.append(element("strong", "notice", job.notice));
   if (job.state === "running") part.append(progressBar(job));
   if (job.reason) {
     part.append(element("p", "reason", job.reason.message));
     part.append(element("p", "remedy", job.reason.remedy));
   }
   if (job.superseded_by) part.append(element("p", "remedy", `Replaced by job ${job.superseded_by.slice(0, 8)}: later slices arrived.`));
-  part.append(element("p", "series", `Series ${job.series_instance_uid}`));
+  part.append(element("p", "series", `${job.series_instance_uid} · ${instances(job)} ${origin(job)}`));
   if (job.deliveries.length) {
     const list = element("ul", "deliveries");
     for (const delivery of job.deliveries) {

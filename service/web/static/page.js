@@ -1,6 +1,6 @@
 // The page: loads the list, follows events, sends files. See api.js, jobs.js and words.js.
 
-import { events, forgetToken, keepToken, Refused, upload } from "./api.js";
+import { events, forgetToken, hasToken, keepToken, Refused, upload } from "./api.js";
 import { load, refreshTimes, show } from "./jobs.js";
 
 const RECONNECT_MS = 2000;
@@ -51,11 +51,16 @@ async function followForEver() {
   }
 }
 
+function lock(isLocked) {
+  byId("token-form").hidden = !isLocked;
+  for (const id of ["upload-section", "jobs-section"]) byId(id).hidden = isLocked;
+}
+
 function askForToken() {
+  if (hasToken()) byId("token-hint").textContent = "Penumbra refused this token.";
   forgetToken();
   setConnection("locked");
-  byId("upload").hidden = true;
-  byId("token-form").hidden = false;
+  lock(true);
   byId("token").focus();
 }
 
@@ -63,8 +68,7 @@ byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   keepToken(byId("token").value.trim());
   byId("token").value = "";
-  byId("token-form").hidden = true;
-  byId("upload").hidden = false;
+  lock(false);
   followForEver();
 });
 

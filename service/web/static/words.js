@@ -11,15 +11,11 @@ const STATES = {
 };
 
 const STAGES = {
-  read: "Reading the series",
-  guard: "Checking the series",
-  localize: "Finding the organs",
-  oars: "Contouring",
-  ctv: "Contouring",
-  bounds: "Computing the bounds",
-  contours: "Tracing contours",
-  rtstruct: "Writing the RTSTRUCT",
-  "round-trip": "Checking the RTSTRUCT",
+  starting: "Starting",
+  reading: "Reading the series",
+  localising: "Finding the organs",
+  segmenting: "Contouring",
+  writing: "Writing and checking the RTSTRUCT",
 };
 
 const STRUCTURES = {
@@ -50,9 +46,11 @@ export function stageSentence(job) {
 }
 
 export function deliverySentence(delivery) {
-  const tries = delivery.attempts > 1 ? `, attempt ${delivery.attempts}` : "";
-  const error = delivery.last_error && !isDelivered(delivery) ? `: ${delivery.last_error}` : "";
-  return `${delivery.node}: ${DELIVERIES[delivery.state] ?? sentence(delivery.state)}${tries}${error}`;
+  const state = DELIVERIES[delivery.state] ?? sentence(delivery.state);
+  if (isDelivered(delivery) || !delivery.last_error) return `${delivery.node}: ${state}`;
+  const times = delivery.attempts === 1 ? "one attempt" : `${delivery.attempts} attempts`;
+  const outlook = delivery.state === "failed" ? "given up" : "will be tried again";
+  return `${delivery.node}: not delivered after ${times}, ${outlook}. ${delivery.last_error}`;
 }
 
 export const isDelivered = (delivery) => delivery.state === "delivered";

@@ -158,7 +158,7 @@ class StubWorker:
         for done in range(1, passes + 1):
             time.sleep(pause_s)
             progress = ProgressReport(
-                stage="oars",
+                stage="segmenting",
                 structure="Bladder",
                 passes_done=done,
                 passes_total=passes,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.app import create_app
+from service.bundle_catalogue import SHIPPED_BUNDLE
 from service.settings import ServiceSettings
 
 NOTICE = "NOT FOR CLINICAL USE"
@@ -28,15 +28,16 @@ def settings(tmp_path) -> ServiceSettings:
 
 
 def test_a_bundle_is_described_by_its_manifest(ask, install) -> None:
-    structures = [{"name": "CTV"}, "Bladder"]
-    install("first", version="0.1", intended_use="research-phantom", structures=structures, metrics={"a": 1})
+    networks = {"CTV": {}, "Bladder": {}}
+    install("first", version="0.1", intended_use="research-phantom", networks=networks, metrics={"a": 1})
     bundle = next(each for each in ask("GET", "/api/v1/bundles").json()["bundles"] if each["name"] == "first")
+    assert len(bundle.pop("sha256")) == 64
     assert bundle == {
         "name": "first",
         "version": "0.1",
         "intended_use": "research-phantom",
         "notice": NOTICE,
-        "structures": ["CTV", "Bladder"],
+        "networks": ["Bladder", "CTV"],
         "metrics": {"a": 1},
     }
 
@@ -59,5 +60,11 @@ def test_an_unreadable_manifest_is_left_out(ask, install, tmp_path) -> None:
     assert "first" not in [each["name"] for each in ask("GET", "/api/v1/bundles").json()["bundles"]]
 
 
-def test_the_application_needs_no_bundle(settings) -> None:
-    create_app(settings)
+def test_a_job_that_names_no_bundle_says_which_it_gets(ask, series_zip) -> None:
+    assert ask.upload(series_zip).json()["bundle"] == "first"
+
+
+def test_the_shipped_bundle_is_the_workers() -> None:
+    from worker.bundle_info import DEFAULT_BUNDLE
+
+    assert DEFAULT_BUNDLE == SHIPPED_BUNDLE

@@ -42,7 +42,7 @@ def test_a_job_is_followed_live_to_its_end(server, server_worker, write_series) 
     assert events[-1][1] == {"state": "done", "reason": None}
     passes = [data["passes_done"] for _, data in events[:-1]]
     assert passes == sorted(passes) and {1, 2, 3, 4} <= set(passes)
-    assert {"stage": "oars", "structure": "Bladder"}.items() <= events[-3][1].items()
+    assert {"stage": "segmenting", "structure": "Bladder"}.items() <= events[-3][1].items()
 
 
 def test_all_jobs_are_followed_from_the_moment_of_ready(server, server_worker, write_series) -> None:
