@@ -31,7 +31,10 @@ def configure_logging(process: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            lambda _logger, _method, event: {**event, "process": process},  # in every thread, unlike a bound one
+            lambda _logger, _method, event: {
+                **event,
+                "process": process,
+            },  # in every thread, unlike a bound one
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             keep_allowed_fields,

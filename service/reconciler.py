@@ -123,14 +123,17 @@ class Reconciler:
                 "worker lost", job_id=job.id, worker=job.worker, attempts=job.attempts, state=job.state
             )
 
-    @staticmethod
-    def _release_deliveries(session: Session, now: float) -> None:
+    def _release_deliveries(self, session: Session, now: float) -> None:
         lost = select(DeliveryRecord).where(
             DeliveryRecord.state == "sending", DeliveryRecord.lease_until < now
         )
         for delivery in session.scalars(lost):
-            delivery.state, delivery.lease_until = "waiting", None
-            ring(session, "deliver", delivery.id)
+            delivery.lease_until = None
+            if delivery.attempts >= self._settings.delivery_attempts:
+                delivery.state, delivery.last_error = "failed", "The delivery worker was lost."
+            else:
+                delivery.state = "waiting"
+                ring(session, "deliver", delivery.id)
 
 
 def run_reconciler(settings: ServiceSettings) -> None:

@@ -93,6 +93,9 @@ def send_claimed(delivery_id: str, worker: str, ledger: WorkerLedger) -> None:
                 "delivery failed", node=claim.ae_title, job_id=claim.job_id, cause=type(error).__name__
             )
             ledger.undelivered(claim, str(error))
+        except Exception as error:  # noqa: BLE001 - as in `_run`: the delivery must end
+            log.error("delivery failed", cause=type(error).__name__, where=_place(error))
+            ledger.undelivered(claim, "The result could not be sent; the log says where it failed.")
         else:
             log.info("delivered", node=claim.ae_title, job_id=claim.job_id)
             ledger.delivered(claim)

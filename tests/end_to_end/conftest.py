@@ -15,17 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage
+from pynetdicom import AE, evt
 
 from service.database import Database
 from service.jobs import Jobs
+from service.probes import free_port
 from service.settings import ServiceSettings
 
 HERE = Path(__file__).parent
 MARKER = "ZZPHIMARK"
 PATIENCE_S = 90.0
-PASSES = 30  # of 0.1 s each in the stub
+PASSES = 25  # of 0.1 s each in the stub
 
 SERVE = """
 import sys
@@ -95,6 +96,7 @@ class System:
     """`penumbra serve` in a process of its own."""
 
     data_dir: Path
+    nodes: dict[str, int] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
 
@@ -115,6 +117,10 @@ class System:
             "PENUMBRA_RESEND_S": "4",
             "PENUMBRA_MIN_FREE_BYTES": "1000",
             "PENUMBRA_DELIVERY_PAUSES_S": "[1.0]",
+            "PENUMBRA_DELIVERY_ATTEMPTS": "100",
+            "PENUMBRA_NODES": json.dumps(
+                [{"ae_title": name, "host": "127.0.0.1", "port": port} for name, port in self.nodes.items()]
+            ),
             **self.options,
         }
 
@@ -191,6 +197,10 @@ class System:
         finally:
             association.release()
 
+    def submit(self, series_uid, **options):
+        """Submit with other options than a quiet series gets."""
+        return self.jobs.submit(series_uid, **options)
+
     def new_series(self, slices=4, **attributes):
         """Send a series that was never sent before; returns its UID."""
         series_uid = new_uid()
@@ -198,21 +208,53 @@ class System:
         return series_uid
 
 
+class PlanningSystem:
+    """A node that stores what it is sent; `received` has the datasets."""
+
+    def __init__(self):
+        self.received = []
+        entity = AE(ae_title="TPS")
+        entity.add_supported_context(RTStructureSetStorage, ExplicitVRLittleEndian)
+        self._server = entity.start_server(
+            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+        )
+        self.port = self._server.server_address[1]
+
+    def _store(self, event):
+        self.received.append(event.dataset)
+        return 0x0000
+
+    def count(self, series_uid):
+        """How many results of that series came."""
+        return sum(dataset.StudyInstanceUID == f"{series_uid}.0" for dataset in self.received)
+
+    def stop(self):
+        self._server.shutdown()
+
+
 @pytest.fixture(scope="session")
-def system(tmp_path_factory):
-    """One running system for all tests that leave it running."""
-    system = System(tmp_path_factory.mktemp("system") / "data").start()
+def planning_system():
+    planning_system = PlanningSystem()
+    yield planning_system
+    planning_system.stop()
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory, planning_system):
+    """One running system for all tests that leave it running. Its node TPS listens, PLANNER does not yet."""
+    nodes = {"TPS": planning_system.port, "PLANNER": free_port("127.0.0.1")}
+    system = System(tmp_path_factory.mktemp("system") / "data", nodes).start()
     yield system
     system.stop()
 
 
 @pytest.fixture
 def own_system(tmp_path):
-    """Systems that a test may end as it likes; `make(**options)` starts one on the test's data folder."""
+    """Systems that a test may end as it likes; each call starts one on the test's data folder."""
     made = []
 
-    def make(**options):
-        system = System(tmp_path / "data", options).start()
+    def make():
+        system = System(tmp_path / "data").start()
         made.append(system)
         return system
 

@@ -1,7 +1,7 @@
 """Stands in for the networks: takes passes × 0.1 s, reports every pass, leaves a small valid RTSTRUCT.
 
-A worker process imports it through PENUMBRA_RUNNER. Each start appends one line to `runs.log` beside the job's
-instances, so that a test can count attempts.
+A worker process imports it through PENUMBRA_RUNNER. Each start appends one line to `runs.log` in the
+job's folder, so that a test can count attempts.
 """
 
 import json
