@@ -4,7 +4,7 @@ PenumbraError
 ├── Rejected                 the input is not ours to contour
 │   ├── NoDicom, NotCT, TooFewSlices, MixedSeries, MissingSlices, TiltedSlices, DuplicatePosition
 │   ├── UnreadableInstance, MissingAttribute, UnsupportedTransferSyntax
-│   └── NoPelvis, UnsafeArchive, TooLarge
+│   └── NoPelvis, NoTarget, UnsafeArchive, TooLarge
 ├── Failed                   the input was fine, we were not
 │   └── ResultImplausible, RoundTripFailed, BundleInvalid, WorkerLost
 └── Cancelled                somebody asked for it
@@ -136,6 +136,14 @@ class NoPelvis(Rejected):
     code = "no-pelvis"
     default_message = "No pelvis was found in the CT."
     default_remedy = "Send a CT of the whole male pelvis, from the iliac crests to below the perineum."
+
+
+class NoTarget(Rejected):
+    """It is a pelvis, but there is no place for the CTV."""
+
+    code = "no-target"
+    default_message = "The pelvis was found, but no region where the prostate bed would lie."
+    default_remedy = "Check that the CT shows a male pelvis after prostatectomy down to the penile bulb."
 
 
 class UnsafeArchive(Rejected):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+from pydicom.config import logger as pydicom_logger
 from pydicom.dataset import Dataset
 
 _cv2 = sys.modules.get("cv2")
@@ -53,9 +54,15 @@ def skeleton(
     items[0].StudyInstanceUID = study_uid
     items[0].SeriesInstanceUID = series_uid
     items[0].FrameOfReferenceUID = frame_of_reference_uid
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it still sets attributes that pydicom has deprecated
-        dataset: Dataset = ds_helper.create_rtstruct_dataset(items)
+    # It sets attributes that pydicom has deprecated, which would put two lines into every job's log.
+    level = pydicom_logger.level
+    pydicom_logger.setLevel("ERROR")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset: Dataset = ds_helper.create_rtstruct_dataset(items)
+    finally:
+        pydicom_logger.setLevel(level)
     return dataset
 
 

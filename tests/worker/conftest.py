@@ -88,6 +88,26 @@ def head_hu(grid: Grid) -> np.ndarray:
     return hu + np.random.default_rng(0).normal(0, 10, hu.shape)
 
 
+@pytest.fixture(scope="session")
+def bare_series() -> Callable[[Grid], CTSeries]:
+    """A series of a grid, without image and files, for what only needs to know where the slices lie."""
+
+    def make(grid: Grid) -> CTSeries:
+        z = np.arange(grid.size_xyz[2])
+        return CTSeries(
+            hu=np.zeros(grid.shape_zyx, np.int16),
+            grid=grid,
+            slice_positions_mm=grid.to_patient(np.stack([0 * z, 0 * z, z], axis=1)),
+            headers=(),
+            series_instance_uid="1.2.3",
+            study_instance_uid="1.2.4",
+            frame_of_reference_uid=grid.frame_of_reference_uid,
+            sop_instance_uids=tuple(f"1.2.3.{n}" for n in z),
+        )
+
+    return make
+
+
 @pytest.fixture
 def make_ct(tmp_path: Path) -> Callable[..., Path]:
     """Write a CT; returns its folder."""

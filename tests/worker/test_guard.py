@@ -1,0 +1,134 @@
+"""Only a pelvis passes; lesser doubts are noted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from worker.errors import NoPelvis, TooFewSlices
+from worker.finding import Finding
+from worker.guard import check_series
+
+POSITIONS = {
+    "HFS": (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    "HFP": (-1, 0, 0, 0, -1, 0, 0, 0, 1),
+    "FFS": (-1, 0, 0, 0, 1, 0, 0, 0, -1),
+    "HFDL": (0, -1, 0, 1, 0, 0, 0, 0, 1),
+}
+
+
+@pytest.fixture
+def series_of(bare_series):
+    """A series that shows given CT numbers (z, y, x)."""
+
+    def make(hu, grid, **attributes):
+        header = Dataset()
+        for keyword, value in attributes.items():
+            setattr(header, keyword, value)
+        shown = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+        return replace(bare_series(grid), hu=shown, headers=(header,) * len(hu))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def pelvis_grid(draw):
+    return draw.grid((120, 90, 60), (4.0, 4.0, 3.0))
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_male_pelvis_passes_in_every_position(draw, series_of, position):
+    grid = draw.grid((120, 120, 60), (4.0, 4.0, 3.0), direction=POSITIONS[position])
+    assert check_series(series_of(draw.pelvis(grid), grid)) == ()
+
+
+def test_a_pelvis_on_fine_pixels_and_a_couch_passes(draw, series_of):
+    grid = draw.grid((420, 340, 24), (1.0, 1.0, 7.0))
+    hu = draw.pelvis(grid)
+    y = draw.points(grid)[..., 1]
+    hu[(np.abs(y - 140) < 6)] = -150
+    codes = {f.code for f in check_series(series_of(hu, grid))}
+    assert codes == {"thick-slices"}
+
+
+def test_a_head_is_refused_with_a_remedy(draw, series_of):
+    grid = draw.grid((128, 128, 60), (2.0, 2.0, 3.0))
+    with pytest.raises(NoPelvis, match="as a head is") as caught:
+        check_series(series_of(draw.head(grid), grid))
+    assert "pelvis" in caught.value.remedy
+
+
+@pytest.mark.parametrize("hu", [0, 40, -1000, 1000, -1024])
+def test_a_uniform_block_is_refused(draw, series_of, hu):
+    grid = draw.grid((100, 100, 60), (4.0, 4.0, 3.0))
+    with pytest.raises(NoPelvis):
+        check_series(series_of(np.full(grid.shape_zyx, hu), grid))
+
+
+@pytest.mark.parametrize("hu", [0, 40, -1000, 300])
+def test_a_noisy_block_that_fills_the_image_or_lies_in_air_is_refused(draw, series_of, hu):
+    grid = draw.grid((100, 100, 60), (4.0, 4.0, 3.0))
+    block = np.random.default_rng(0).normal(hu, 10, grid.shape_zyx)
+    with pytest.raises(NoPelvis):
+        check_series(series_of(block, grid))
+    air = np.random.default_rng(1).normal(-1000, 10, grid.shape_zyx)
+    air[:, 20:80, 10:90] = block[:, 20:80, 10:90]
+    with pytest.raises(NoPelvis):
+        check_series(series_of(air, grid))
+
+
+def test_a_chest_is_refused(draw, series_of, pelvis_grid):
+    hu = draw.pelvis(pelvis_grid)
+    p = draw.points(pelvis_grid)
+    for side in (-1, 1):
+        lung = ((p[..., 0] - side * 85) / 55) ** 2 + (p[..., 1] / 80) ** 2 < 1
+        hu[lung] = -850
+    with pytest.raises(NoPelvis, match="chest"):
+        check_series(series_of(hu, pelvis_grid))
+
+
+def test_a_belly_without_hip_bones_is_refused(draw, series_of, pelvis_grid):
+    hu = draw.pelvis(pelvis_grid)
+    side = np.abs(draw.points(pelvis_grid)[..., 0]) > 40
+    hu[side & (hu > 150)] = 40
+    with pytest.raises(NoPelvis, match="hip bones"):
+        check_series(series_of(hu, pelvis_grid))
+
+
+def test_a_test_object_of_water_with_bony_rods_is_refused(draw, series_of, pelvis_grid):
+    hu = draw.pelvis(pelvis_grid)
+    hu[(hu > -500) & (hu < 150)] = 0
+    with pytest.raises(NoPelvis, match="no fat"):
+        check_series(series_of(hu, pelvis_grid))
+
+
+def test_ct_numbers_shifted_by_1024_are_noted_and_the_pelvis_still_found(draw, series_of, pelvis_grid):
+    findings = check_series(series_of(draw.pelvis(pelvis_grid) + 1024, pelvis_grid))
+    assert [f.code for f in findings] == ["hu-offset"]
+
+
+def test_a_body_that_fills_the_image_is_not_taken_for_shifted(draw, series_of):
+    grid = draw.grid((64, 40, 60), (4.0, 4.0, 3.0))
+    codes = [f.code for f in check_series(series_of(draw.pelvis(grid), grid))]
+    assert codes == ["body-cut-off"]
+
+
+def test_metal_short_coverage_and_lossy_images_are_noted(draw, series_of):
+    grid = draw.grid((120, 90, 40), (4.0, 4.0, 3.0))
+    hu = draw.pelvis(grid)
+    hu[10:14, 40:46, 80:84] = 3000
+    codes = {f.code for f in check_series(series_of(hu, grid, LossyImageCompression="01"))}
+    assert codes == {"metal", "short-coverage", "lossy"}
+
+
+def test_findings_of_reading_come_first(draw, series_of, pelvis_grid):
+    noted = Finding(code="copies", message="twice")
+    series = replace(series_of(draw.pelvis(pelvis_grid), pelvis_grid), findings=(noted,))
+    assert check_series(series) == (noted,)
+
+
+def test_too_few_slices_are_refused(draw, series_of):
+    grid = draw.grid((120, 90, 19), (4.0, 4.0, 9.0))
+    with pytest.raises(TooFewSlices):
+        check_series(series_of(draw.pelvis(grid), grid))
