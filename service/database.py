@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.settings import ServiceSettings
 
 BUSY_TIMEOUT_S = 10.0
+NEWEST_REVISION = "0001"
 WRITER_LOCK = 0x50454E554D425241  # "PENUMBRA"
 WAL_IS_SAFE_FROM = (3, 51, 3)  # below, two connections may spoil a write-ahead log (sqlite.org/wal.html)
 
@@ -52,8 +54,19 @@ class Database:
 def open_database(settings: ServiceSettings) -> Database:
     """Bring the tables up to date and open the database."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    migrate(settings)
-    return Database(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url)
+    if _revision(database) != NEWEST_REVISION:
+        migrate(settings)
+    return database
+
+
+def _revision(database: Database) -> str | None:
+    """The state of the tables, asked without Alembic, which takes a second to import."""
+    try:
+        with database.read() as session:
+            return session.scalar(text("SELECT version_num FROM alembic_version"))
+    except (OperationalError, ProgrammingError):  # no such table
+        return None
 
 
 def migrate(settings: ServiceSettings) -> None:

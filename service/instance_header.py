@@ -17,7 +17,7 @@ PREAMBLE_BYTES = 128
 UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")  # PS3.5 9.1
 UID_CHARACTERS = 64
 DEFLATED_SYNTAXES = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
-WANTED = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"]
+WANTED = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows"]
 
 # What pydicom raises on damaged input; it has no common base class.
 PARSER_ERRORS = (
@@ -79,6 +79,8 @@ def read_header(data: bytes) -> InstanceHeader:
         if syntax in DEFLATED_SYNTAXES:
             raise UnsupportedTransferSyntax(f"The instance is deflated (transfer syntax {syntax}).")
         header = dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=WANTED)
+        if not header.get("Rows"):  # it follows the UIDs, so they are whole if it is there
+            raise NotAnImage("The instance is cut off in its header, or it is no image.")
         found = {name: str(header.get(name) or "") for name in WANTED}
     except PARSER_ERRORS as error:
         raise NotAnImage("The DICOM header cannot be read; the instance is damaged or cut off.") from error

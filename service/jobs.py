@@ -4,9 +4,9 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 from sqlalchemy import select, tuple_
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from service.database import Database
@@ -23,8 +23,6 @@ from service.transitions import (
 )
 from worker.errors import Cancelled, PenumbraError
 from worker.job_folder import JobRequest, write_job_folder
-
-SUBMIT_TRIES = 20
 
 
 class JobNotFound(PenumbraError):
@@ -58,6 +56,12 @@ class JobPage:
     next_cursor: str | None
 
 
+class _Given(TypedDict):
+    request: JobRequest
+    key: str
+    sender: str | None
+
+
 class Jobs:
     """The state machine's front: every call is one or two short transactions."""
 
@@ -89,13 +93,16 @@ class Jobs:
             passes=passes or self._settings.passes,
             seed=self._settings.seed if seed is None else seed,
         )
-        for _ in range(SUBMIT_TRIES):
-            job_id = self._submit_once(request, sender)
-            if job_id is not None:
-                return self.get(job_id)
-        raise StateConflict(
-            f"Series {series_uid} is still being received.", remedy="Try again when it is whole."
-        )
+        with self._database.write() as session:
+            series = session.get(SeriesRecord, series_uid)
+            if series is None:
+                raise SeriesNotFound
+            instances = _instances(session, series_uid)
+            key = _dedup_key(request, instances)
+            existing = session.scalar(select(JobRecord).where(JobRecord.dedup_key == key))
+            job = existing or self._make(session, series, instances, request=request, key=key, sender=sender)
+            session.flush()
+            return job_of(job, self._settings)
 
     def get(self, job_id: str) -> Job:
         """One job.
@@ -175,48 +182,37 @@ class Jobs:
             queue(session, record)
         return self.get(job_id)
 
-    def _submit_once(self, request: JobRequest, sender: str | None) -> str | None:
-        """The job's id, or None when an instance came in meanwhile and it must be done again."""
-        with self._database.read() as session:
-            if session.get(SeriesRecord, request.series_instance_uid) is None:
-                raise SeriesNotFound
-            instances = _instances(session, request.series_instance_uid)
-            key = _dedup_key(request, instances)
-            existing = session.scalar(select(JobRecord.id).where(JobRecord.dedup_key == key))
-            receiving = receiving_job(session, request.series_instance_uid)
-        if existing is not None:
-            return existing
-        request = request.model_copy(update={"job_id": receiving.id if receiving else str(uuid.uuid4())})
-        folder = self._settings.jobs_dir / request.job_id
-        write_job_folder(folder, request, [self._settings.inbox_dir / each.path for each in instances])
-        try:
-            with self._database.write() as session:
-                return self._record(session, request, key=key, instance_count=len(instances), sender=sender)
-        except IntegrityError:  # the same submission won elsewhere; the next try finds it
-            return None
+    def _make(
+        self,
+        session: Session,
+        series: SeriesRecord,
+        instances: Sequence[InstanceRecord],
+        **given: Unpack[_Given],
+    ) -> JobRecord:
+        """Turn the series' receiving job, or a new one, into a queued one, and write its folder.
 
-    def _record(
-        self, session: Session, request: JobRequest, *, key: str, instance_count: int, sender: str | None
-    ) -> str | None:
-        series = session.get_one(SeriesRecord, request.series_instance_uid)
-        job = receiving_job(session, series.series_uid) or new_job(series, self._settings, request.job_id)
-        if series.instance_count != instance_count or job.id != request.job_id:
-            return None
+        The folder is written inside the transaction, so that of two submissions at once each has its own.
+        """
+        job = receiving_job(session, series.series_uid)
+        if job is None:
+            job = new_job(series, self._settings, str(uuid.uuid4()))
+            session.add(job)
         if series.pending:
             series.pending = False
             series.revision += 1
-        job.dedup_key, job.revision, job.instance_count = key, series.revision, instance_count
+        request = given["request"].model_copy(update={"job_id": job.id})
+        job.dedup_key, job.revision, job.instance_count = given["key"], series.revision, len(instances)
         job.bundle, job.passes, job.seed = request.bundle, request.passes, request.seed
-        job.passes_total = 0
-        job.sender = sender or job.sender
-        session.add(job)
+        job.sender = given["sender"] or job.sender
+        paths = [self._settings.inbox_dir / instance.path for instance in instances]
+        write_job_folder(self._settings.jobs_dir / job.id, request, paths)
         if job.cancel_requested:
             end(session, job, "cancelled", Cancelled().as_reason())
         else:
             queue(session, job)
         session.flush()
         supersede(session, job)
-        return job.id
+        return job
 
 
 def _found(session: Session, job_id: str) -> JobRecord:

@@ -114,6 +114,7 @@ def _children(settings: ServiceSettings, broker: EmbeddedBroker | None) -> list[
         children.append(
             ChildSpec(
                 name="broker",
+                first=True,
                 command=_python("--lock", lock, "exec", *command),
                 ready=broker.answers,
                 alive=broker.answers,

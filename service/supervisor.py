@@ -33,7 +33,10 @@ class ChildSpec:
     """Run before every start."""
 
     ready: Callable[[], bool] = lambda: True
-    """Waited for before the next child is started for the first time."""
+    """Waited for when the system starts."""
+
+    first: bool = False
+    """Must be ready before the next child is started."""
 
     alive: Callable[[], bool] | None = None
     """Asked every few seconds; a child that misses three times is killed (and started again)."""
@@ -68,12 +71,12 @@ class Supervisor:
         self._on_change = on_change
 
     def start(self, stop: threading.Event, timeout_s: float) -> bool:
-        """Start all children in order, each after the one before is ready. False if one never was."""
+        """Start all children in order and wait until all are ready. False if one never was."""
         for child in self._children:
             self._start(child)
-            if not self._wait_until_ready(child, stop, timeout_s):
+            if child.spec.first and not self._wait_until_ready(child, stop, timeout_s):
                 return False
-        return True
+        return all(self._wait_until_ready(child, stop, timeout_s) for child in self._children)
 
     def watch(self, stop: threading.Event) -> None:
         """Start again what dies, until asked to stop."""

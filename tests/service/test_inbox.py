@@ -1,0 +1,164 @@
+import errno
+import os
+import time
+
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RTPlanStorage
+
+from service.inbox import (
+    Announced,
+    ClassMismatch,
+    ConflictingInstance,
+    Inbox,
+    NotAnImage,
+    OutOfSpace,
+    UidMismatch,
+)
+from worker.errors import TooLarge, UnsupportedTransferSyntax
+
+SERIES = "1.2.826.0.1.3680043.10.999.7"
+
+
+def files_below(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_received_instance_is_on_disk_and_in_the_database(inbox, instance):
+    data = instance()
+    received = inbox.receive(data, sender="TPS", source="dicom")
+    assert not received.duplicate
+    (record,) = inbox.series(SERIES)
+    assert inbox.path(record).read_bytes()[128:] == data[128:]
+    assert record.sender == "TPS"
+
+
+def test_file_name_holds_no_uid_and_the_preamble_is_blanked(inbox, instance):
+    inbox.receive(b"MZ" + instance()[2:], sender="TPS", source="dicom")
+    (record,) = inbox.series(SERIES)
+    assert record.path == f"{record.sha256[:2]}/{record.sha256}.dcm"
+    assert inbox.path(record).read_bytes()[:128] == bytes(128)
+
+
+def test_same_instance_again_is_a_duplicate_and_makes_nothing_new(inbox, jobs, instance, settings):
+    inbox.receive(instance(), sender="TPS", source="dicom")
+    version = jobs.version()
+    assert inbox.receive(instance(), sender="TPS", source="dicom").duplicate
+    assert len(files_below(settings.inbox_dir)) == 1
+    assert jobs.version() == version
+
+
+def test_same_instance_in_another_transfer_syntax_is_a_duplicate(inbox, instance, implicit):
+    inbox.receive(instance(), sender="TPS", source="dicom")
+    assert inbox.receive(instance(syntax=implicit), sender="TPS", source="rest").duplicate
+
+
+def test_other_content_under_a_known_uid_is_refused_and_the_first_is_kept(inbox, instance, settings):
+    inbox.receive(instance(value=1), sender="TPS", source="dicom")
+    with pytest.raises(ConflictingInstance, match=rf"{SERIES}\.1 was received before"):
+        inbox.receive(instance(value=2), sender="TPS", source="dicom")
+    (record,) = inbox.series(SERIES)
+    assert inbox.path(record).read_bytes()[128:] == instance(value=1)[128:]
+    assert len(files_below(settings.quarantine_dir)) == 1
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no DICOM at all", bytes(128) + b"DICM", bytes(128) + b"DICM" + b"\xff" * 500]
+)
+def test_what_is_no_dicom_is_refused(inbox, data):
+    with pytest.raises(NotAnImage):
+        inbox.receive(data, sender="TPS", source="rest")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_instance_cut_off_in_its_header_is_refused(inbox, instance):
+    data = instance()
+    for length in range(132, data.index(b"MONOCHROME2"), 7):
+        with pytest.raises(NotAnImage):
+            inbox.receive(data[:length], sender="TPS", source="rest")
+
+
+@pytest.mark.parametrize("uid", ["../../etc/passwd", "1.2.3/4", "1..2", "01.2", "1." + "2" * 64, "1.2.x", ""])
+def test_uids_that_are_none_are_refused(inbox, instance, settings, uid):
+    data = instance(SOPInstanceUID="1.2.3.4", SeriesInstanceUID="1.2.3.5")
+    hostile = data.replace(b"1.2.3.5\0", uid.encode()[:8].ljust(8, b"\0")) if len(uid) <= 8 else None
+    if hostile is None:
+        with pytest.warns(UserWarning):
+            hostile = instance(SeriesInstanceUID=uid)
+    with pytest.raises(NotAnImage):
+        inbox.receive(hostile, sender="TPS", source="rest")
+    assert files_below(settings.inbox_dir) == []
+
+
+def test_dicom_that_is_no_image_is_refused(inbox, instance):
+    with pytest.raises(NotAnImage, match="not an image"):
+        inbox.receive(instance(SOPClassUID=RTPlanStorage), sender="TPS", source="rest")
+
+
+def test_deflated_instance_is_refused_before_it_is_inflated(inbox, instance):
+    with pytest.raises(UnsupportedTransferSyntax):
+        inbox.receive(instance(syntax=DeflatedExplicitVRLittleEndian), sender="TPS", source="rest")
+
+
+def test_announced_identity_must_be_the_datasets(inbox, instance):
+    announced = Announced(f"{SERIES}.2", "1.2.840.10008.5.1.4.1.1.2")
+    with pytest.raises(UidMismatch):
+        inbox.receive(instance(), sender="TPS", source="dicom", announced=announced)
+    announced = Announced(f"{SERIES}.1", "1.2.840.10008.5.1.4.1.1.4")
+    with pytest.raises(ClassMismatch):
+        inbox.receive(instance(), sender="TPS", source="dicom", announced=announced)
+
+
+def test_instance_over_the_size_limit_is_refused(settings, database, instance):
+    small = settings.model_copy(update={"max_instance_bytes": 100})
+    with pytest.raises(TooLarge):
+        Inbox(small, database).receive(instance(), sender="TPS", source="rest")
+
+
+def test_nothing_is_taken_when_space_is_short(settings, database, instance):
+    full = settings.model_copy(update={"min_free_bytes": 2**60})
+    with pytest.raises(OutOfSpace):
+        Inbox(full, database).receive(instance(), sender="TPS", source="dicom")
+
+
+@pytest.mark.parametrize("call", ["fsync", "fchmod"])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_disk_error_leaves_no_half_file_and_no_row(inbox, instance, settings, monkeypatch, call, error):
+    def fail(*_arguments):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OutOfSpace):
+        inbox.receive(instance(), sender="TPS", source="dicom")
+    monkeypatch.undo()
+    assert files_below(settings.inbox_dir) == []
+    assert list(inbox.series(SERIES)) == []
+    assert not inbox.receive(instance(), sender="TPS", source="dicom").duplicate
+
+
+def test_bytes_are_flushed_before_the_row_is_written(inbox, instance, monkeypatch):
+    order = []
+    fsync, note = os.fsync, Inbox._note
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("fsync"), fsync(descriptor))[1])
+    monkeypatch.setattr(Inbox, "_note", lambda *a, **k: (order.append("row"), note(*a, **k))[1])
+    inbox.receive(instance(), sender="TPS", source="dicom")
+    assert order.index("row") == len(order) - 1
+    assert order.count("fsync") >= 2  # the file and its folder
+
+
+def test_series_is_quiet_only_after_the_quiet_period(inbox, receive, settings):
+    receive()
+    assert inbox.quiet_series() == []
+    time.sleep(settings.quiet_period_s * 1.5)
+    (quiet,) = inbox.quiet_series()
+    assert (quiet.series_instance_uid, quiet.instance_count) == (SERIES, 3)
+    receive(first=4, slices=1)
+    assert inbox.quiet_series() == []
+
+
+def test_leftovers_of_a_crash_are_swept(inbox, receive, settings):
+    receive()
+    leftover = settings.inbox_dir / "aa" / ".abc.tmp"
+    leftover.parent.mkdir(exist_ok=True)
+    leftover.write_bytes(b"half")
+    assert inbox.sweep_leftovers() == 1
+    assert len(files_below(settings.inbox_dir)) == 3
