@@ -124,4 +124,4 @@ def _respects_gates(
     good &= (share >= 0) & (share <= 1)
     good &= twice_area <= tolerance_mm * np.hypot(line_mm[:, 0], line_mm[:, 1])
     good[1:] &= (share[1:] >= share[:-1]) | (owner[1:] != owner[:-1])
-    return np.bincount(owner, weights=~good, minlength=len(chords)) == 0
+    return np.asarray(np.bincount(owner, weights=~good, minlength=len(chords)) == 0)

@@ -12,7 +12,7 @@ import pytest
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
 from worker.result import Result, StructureResult
-from worker.rtstruct import RtstructIdentity
+from worker.rtstruct import RtstructIdentity, write_rtstruct
 from worker.series import CTSeries, read_series
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -188,10 +188,27 @@ def draw() -> SimpleNamespace:
 IDENTITY = RtstructIdentity(seed="job-1", created=datetime(2026, 11, 24, 12, 0, tzinfo=UTC))
 
 
-@pytest.fixture
-def result(make_series: Callable[..., CTSeries]) -> Result:
-    """A small result on a series that was really written and read."""
-    return result_of(make_series(grid=grid_of((88, 80, 24), (1.0, 1.1, 2.5))))
+@pytest.fixture(scope="session")
+def result_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `result` has its CT (`ct/`) and its RTSTRUCT (`rtstruct.dcm`)."""
+    return tmp_path_factory.mktemp("result")
+
+
+@pytest.fixture(scope="session")
+def result(result_folder: Path) -> Result:
+    """A small result on a series that was really written and read. Shared: do not change it."""
+    grid = grid_of((88, 80, 24), (1.0, 1.1, 2.5))
+    hu = np.zeros(grid.shape_zyx, np.int16)
+    write_ct_series(hu, grid, result_folder / "ct", patient=PATIENT, uid_seed="result")
+    return result_of(read_series(result_folder / "ct"))
+
+
+@pytest.fixture(scope="session")
+def written(result: Result, result_folder: Path) -> Path:
+    """The RTSTRUCT of `result`. Shared: do not change it."""
+    path = result_folder / "rtstruct.dcm"
+    write_rtstruct(result, path, identity=IDENTITY)
+    return path
 
 
 @pytest.fixture

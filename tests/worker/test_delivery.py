@@ -11,14 +11,12 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStruct
 from pynetdicom import AE, evt
 
 from worker.delivery import DeliveryError, Node, describe, send
-from worker.rtstruct import write_rtstruct
 
 
 @pytest.fixture
-def rtstruct(draw, result, tmp_path):
-    path = tmp_path / "rtstruct.dcm"
-    write_rtstruct(result, path, identity=draw.identity)
-    return path
+def rtstruct(written):
+    """The file to be sent."""
+    return written
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_a_male_pelvis_passes_in_every_position(draw, series_of, position):
 
 
 def test_a_pelvis_on_fine_pixels_and_a_couch_passes(draw, series_of):
-    grid = draw.grid((420, 340, 24), (1.0, 1.0, 7.0))
+    grid = draw.grid((240, 180, 24), (2.0, 2.0, 7.0))
     hu = draw.pelvis(grid)
     y = draw.points(grid)[..., 1]
     hu[(np.abs(y - 140) < 6)] = -150

@@ -35,14 +35,6 @@ IDENTITY_TAGS = [
 ]
 
 
-@pytest.fixture
-def written(draw, result, tmp_path):
-    """The path of a written RTSTRUCT."""
-    path = tmp_path / "rtstruct.dcm"
-    write_rtstruct(result, path, identity=draw.identity)
-    return path
-
-
 def needs(tool):
     return pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed")
 
@@ -62,9 +54,9 @@ def test_dciodvfy_finds_no_error(written):
 
 
 @needs("dcentvfy")
-def test_dcentvfy_finds_it_consistent_with_its_ct(written, tmp_path):
+def test_dcentvfy_finds_it_consistent_with_its_ct(written, result_folder):
     """W1."""
-    files = [str(p) for p in sorted((tmp_path / "ct").iterdir())]
+    files = [str(p) for p in sorted((result_folder / "ct").iterdir())]
     done = subprocess.run(["dcentvfy", str(written), *files], capture_output=True, text=True)
     assert (done.stdout + done.stderr).strip() == ""
 
@@ -106,9 +98,9 @@ def test_points_lie_on_the_instance_they_name(written, result):
             assert (points[0] != points[-1]).any()
 
 
-def test_identity_equals_the_cts_byte_for_byte(written, tmp_path):
+def test_identity_equals_the_cts_byte_for_byte(written, result_folder):
     """W12."""
-    ct = sorted((tmp_path / "ct").iterdir())[0]
+    ct = sorted((result_folder / "ct").iterdir())[0]
     for keyword in IDENTITY_TAGS:
         assert raw(written, keyword) == raw(ct, keyword), keyword
     dataset = dcmread(written)

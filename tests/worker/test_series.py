@@ -154,6 +154,7 @@ def test_a_truncated_instance_is_named_and_to_be_sent_again(make_ct, size):
     assert "again" in caught.value.remedy
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("at", range(140, 1500, 40))
 def test_a_cut_anywhere_in_the_header_never_escapes_as_another_error(make_ct, at):
     folder = make_ct()
@@ -163,6 +164,7 @@ def test_a_cut_anywhere_in_the_header_never_escapes_as_another_error(make_ct, at
         read_series(folder)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_random_damage_never_escapes_as_another_error(make_ct):
     folder = make_ct()
     path = sorted(folder.iterdir())[7]
