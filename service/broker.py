@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from service.settings import ServiceSettings
 
@@ -88,6 +90,7 @@ class EmbeddedBroker:
             unix_socket_path=str(self._socket),
             socket_timeout=PING_TIMEOUT_S,
             socket_connect_timeout=PING_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),  # a server that is gone stays gone until we start it
         )
 
 

@@ -64,7 +64,8 @@ def _revision(database: Database) -> str | None:
     """The state of the tables, asked without Alembic, which takes a second to import."""
     try:
         with database.read() as session:
-            return session.scalar(text("SELECT version_num FROM alembic_version"))
+            found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
     except (OperationalError, ProgrammingError):  # no such table
         return None
 

@@ -77,11 +77,11 @@ def on_c_echo(_event: Event) -> int:
 
 
 def on_accepted(event: Event) -> None:
-    """Say who connected, and which of the offered kinds of object are refused (some senders offer them all)."""
+    """Say who connected, and which kinds of object are refused (some senders offer all there are)."""
     sender, address = str(event.assoc.requestor.ae_title).strip(), event.assoc.requestor.address
     if address == WATCHDOG_ADDRESS:
         return
-    refused = sorted({UID(context.abstract_syntax).name for context in event.assoc.rejected_contexts})
+    refused = sorted({UID(str(each.abstract_syntax)).name for each in event.assoc.rejected_contexts})
     log.info("association accepted", sender=sender, address=address, refused=refused[:NAMED_CONTEXTS])
 
 

@@ -1,5 +1,6 @@
 """Small DICOM instances and an open database, for the tests of intake and jobs."""
 
+import shutil
 from io import BytesIO
 
 import numpy as np
@@ -79,8 +80,18 @@ def settings(tmp_path):
     )
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A file with the tables in it; made once, since Alembic is slow."""
+    settings = ServiceSettings(data_dir=tmp_path_factory.mktemp("empty"))
+    open_database(settings).dispose()
+    return settings.data_dir / "penumbra.sqlite"
+
+
 @pytest.fixture
-def database(settings):
+def database(settings, empty_database):
+    settings.data_dir.mkdir(parents=True)
+    shutil.copy(empty_database, settings.data_dir)
     database = open_database(settings)
     yield database
     database.dispose()
