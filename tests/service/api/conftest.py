@@ -33,9 +33,9 @@ SERVER = """
 from service.app import run_api
 from service.deadline import DeadlineProtocol
 from service.settings import ServiceSettings
-DeadlineProtocol.header_deadline_s = 1.0
-DeadlineProtocol.body_window_s = 1.0
-DeadlineProtocol.reader_deadline_s = 1.0
+DeadlineProtocol.header_deadline_s = 2.0
+DeadlineProtocol.body_window_s = 3.0
+DeadlineProtocol.reader_deadline_s = 2.0
 run_api(ServiceSettings())
 """
 

@@ -55,7 +55,7 @@ def test_a_body_that_trickles_is_cut(server) -> None:
 
 def test_a_body_that_keeps_its_pace_is_not_cut(server) -> None:
     end = b"\r\n--B--\r\n"
-    chunk, count = bytes(160 * 1024), 10
+    chunk, count = bytes(160 * 1024), 15
     length = len(FORM_HEAD) + count * len(chunk) + len(end)
     with server.connect() as connection:
         connection.sendall(UPLOAD + f"Content-Length: {length}\r\n\r\n".encode() + FORM_HEAD)
@@ -66,16 +66,32 @@ def test_a_body_that_keeps_its_pace_is_not_cut(server) -> None:
         assert b"no-dicom" in connection.recv(65536)
 
 
-def test_a_client_that_does_not_take_its_answer_is_cut(server, server_worker, write_series) -> None:
-    files = [("file", ("x", data)) for data in write_series(seed="unread")]
+@pytest.fixture
+def large_result(server, server_worker, write_series) -> bytes:
+    """A request for an answer of 32 MiB, more than the sockets hold."""
+    files = [("file", ("x", data)) for data in write_series(seed="large")]
     job = httpx.post(f"{server.url}/api/v1/jobs", files=files, timeout=60).json()
     server_worker.rtstruct_bytes = 32 * MIB
-    server_worker.run(job["id"])
+    if job["state"] != "done":
+        server_worker.run(job["id"])
+    return f"GET {job['links']['self']}/rtstruct HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_it_all(server, large_result) -> None:
+    got = 0
     with server.connect() as connection:
-        connection.sendall(
-            f"GET {job['links']['self']}/rtstruct HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-        )
-        time.sleep(5)
+        connection.sendall(large_result)
+        while got < 32 * MIB:
+            data = connection.recv(MIB)
+            assert data, "cut"
+            got += len(data)
+            time.sleep(len(data) / (8 * MIB))
+
+
+def test_a_client_that_does_not_take_its_answer_is_cut(server, large_result) -> None:
+    with server.connect() as connection:
+        connection.sendall(large_result)
+        time.sleep(8)
         got = 0
         try:
             while data := connection.recv(MIB):
