@@ -3,10 +3,13 @@
 """Where voxels lie in the patient, and the one place where x-y-z turns into z-y-x."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
+
+Voxel = TypeVar("Voxel", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +83,8 @@ class Grid:
 
 
 def resample(
-    array_zyx: NDArray[np.generic], source: Grid, target: Grid, *, outside: float, nearest: bool = False
-) -> NDArray[np.generic]:
+    array_zyx: NDArray[Voxel], source: Grid, target: Grid, *, outside: float, nearest: bool = False
+) -> NDArray[Voxel]:
     """Carry an array (z, y, x) from one grid to another of the same frame of reference.
 
     Args:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from shapely.geometry import Polygon
+from shapely.ops import unary_union
 
 from worker.contours import LEVEL_SLACK, nested_contours, planar_contours, ring_area
 from worker.errors import ResultImplausible
@@ -45,6 +46,11 @@ def wavy_field(shape, seed, smooth=2.0):
     noise = np.random.default_rng(seed).normal(size=shape)
     field = ndimage.gaussian_filter(noise, (0, smooth, smooth))
     return np.clip(0.5 + field / (4 * field.std()), 0, 1).astype(np.float32)
+
+
+def polygons(contours, slice_index):
+    """All contours of a slice as one shape in mm; for contours without holes."""
+    return unary_union([Polygon(c.points_mm[:, :2]) for c in contours if c.slice_index == slice_index])
 
 
 def perimeter_points(contours):
@@ -110,6 +116,11 @@ def test_lower_mean_and_upper_stay_nested(draw, bare_series, seed, gap):
     lower, middle, upper = (paint(drawn[n], series) for n in ("lower", "mean", "upper"))
     assert not (lower & ~middle).any()
     assert not (middle & ~upper).any()
+    if seed % 2:
+        for inner, outer in (("lower", "mean"), ("mean", "upper")):
+            for index in range(len(mean)):
+                within = polygons(drawn[outer], index).buffer(0.05)
+                assert polygons(drawn[inner], index).difference(within).is_empty
 
 
 @settings(max_examples=20, deadline=None)

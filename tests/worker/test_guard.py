@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from pydicom.dataset import Dataset
+from scipy import ndimage
 
 from worker.errors import NoPelvis, TooFewSlices
 from worker.finding import Finding
@@ -41,6 +43,20 @@ def pelvis_grid(draw):
 def test_a_male_pelvis_passes_in_every_position(draw, series_of, position):
     grid = draw.grid((120, 120, 60), (4.0, 4.0, 3.0), direction=POSITIONS[position])
     assert check_series(series_of(draw.pelvis(grid), grid)) == ()
+
+
+@pytest.mark.parametrize("case", ["001", "002", "004", "005"])
+def test_real_anatomies_pass_even_with_porous_bones(draw, series_of, shared_data, case):
+    """Hand-drawn labels of real pelves, given CT numbers: fat, muscle, bones of which only the rim is dense."""
+    image = sitk.ReadImage(str(shared_data / "pelvis-labels" / f"pelvic-ref-{case}.nii.gz"))
+    labels = sitk.GetArrayFromImage(image)[:, ::2, ::2]
+    bone = (labels > 0) & (labels <= 4)
+    marrow = ndimage.binary_erosion(bone, np.ones((1, 3, 3)))
+    hu = np.select([marrow, bone, labels == 29, labels > 0], [110.0, 450.0, -100.0, 50.0], -1000.0)
+    hu += np.random.default_rng(0).normal(0, 15, hu.shape)
+    size_zyx, (x_mm, y_mm, z_mm) = labels.shape, image.GetSpacing()
+    grid = draw.grid(size_zyx[::-1], (2 * x_mm, 2 * y_mm, z_mm), origin_mm=image.GetOrigin())
+    assert check_series(series_of(hu, grid)) == ()
 
 
 def test_a_pelvis_on_fine_pixels_and_a_couch_passes(draw, series_of):

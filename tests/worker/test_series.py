@@ -89,9 +89,9 @@ def test_rescale_padding_and_unsigned_values_become_hu(make_ct, syntax):
     path = sorted(folder.iterdir())[4]
     dataset = dcmread(path)
     stored = np.full((dataset.Rows, dataset.Columns), 600, "<u2")
-    stored[0, 0], stored[0, 1], stored[0, 2] = 65535, 63, 0
+    stored[0, 0], stored[0, 1], stored[0, 2] = 65535, 763, 0
     dataset.PixelData = stored.tobytes()
-    dataset.add_new("PixelPaddingValue", "US", 63)
+    dataset.add_new("PixelPaddingValue", "US", 763)
     dataset.save_as(path)
     hu = read_series(folder).hu[4]
     assert hu[1, 1] == 0
