@@ -54,6 +54,9 @@ class Serving:
     api_port: int
     dicom_port: int
     ae_title: str
+    ready: bool
+    """All parts answer. While one is started again it stays true."""
+
     children: dict[str, int]
 
 
@@ -83,7 +86,7 @@ def serve(settings: ServiceSettings, *, on_ready: Callable[[Serving], None] = la
             if not supervisor.start(stop, READY_TIMEOUT_S) and not stop.is_set():
                 raise NotReady(remedy=f"Look into {settings.logs_dir}.")
             if not stop.is_set():
-                on_ready(state.serving(supervisor.pids()))
+                on_ready(state.note_ready(supervisor.pids()))
             supervisor.watch(stop)
         finally:
             supervisor.stop()
@@ -150,18 +153,25 @@ class _StateFile:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._path = settings.data_dir / STATE_NAME
+        self._ready = False
 
-    def serving(self, children: dict[str, int]) -> Serving:
+    def note_ready(self, children: dict[str, int]) -> Serving:
+        self._ready = True
+        self.write(children)
+        return self._serving(children)
+
+    def _serving(self, children: dict[str, int]) -> Serving:
         return Serving(
             pid=os.getpid(),
             api_port=self._settings.api_port,
             dicom_port=self._settings.dicom_port,
             ae_title=self._settings.ae_title,
+            ready=self._ready,
             children=children,
         )
 
     def write(self, children: dict[str, int]) -> None:
-        write_atomically(self._path, json.dumps(asdict(self.serving(children)), indent=2).encode())
+        write_atomically(self._path, json.dumps(asdict(self._serving(children)), indent=2).encode())
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -85,9 +85,14 @@ class Supervisor:
             self._revive()
 
     def stop(self) -> None:
-        """End all children, the last started first."""
-        for child in reversed(self._children):
-            self._end(child)
+        """End all children: the last started is told first, and those marked `first` when the rest is gone."""
+        for wave in (False, True):
+            children = [child for child in reversed(self._children) if child.spec.first is wave]
+            for child in children:
+                if child.process is not None:
+                    child.process.terminate()
+            for child in children:
+                self._wait_for_end(child)
 
     def pids(self) -> dict[str, int]:
         """The running children's process ids."""
@@ -139,10 +144,10 @@ class Supervisor:
         child.deaths += 1
         child.start_at = now + pause_s
 
-    def _end(self, child: _Child) -> None:
+    @staticmethod
+    def _wait_for_end(child: _Child) -> None:
         if child.process is None:
             return
-        child.process.terminate()
         try:
             child.process.wait(child.spec.stop_timeout_s)
         except subprocess.TimeoutExpired:

@@ -130,7 +130,7 @@ class System:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", SERVE], env=self.environment, stdout=log, stderr=log
             )
-        eventually(lambda: "worker" in self.state()["children"], what="start")
+        eventually(lambda: self.state().get("ready"), what="start")
         return self
 
     def stop(self):

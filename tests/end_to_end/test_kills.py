@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from service.probes import listener_answers
+from service.settings import ServiceSettings
+
 pytestmark = pytest.mark.xdist_group("system")
 
 
@@ -98,3 +101,11 @@ def test_cancelled_job_leaves_no_result(system, planning_system):
     assert job.result_dir is None
     assert not (system.data_dir / "jobs" / job.id / "result").exists()
     assert planning_system.count(job.series_instance_uid) == 0
+
+
+def test_listener_that_does_not_answer_is_noticed(system):
+    settings = ServiceSettings(data_dir=system.data_dir, dicom_port=system.state()["dicom_port"])
+    assert listener_answers(settings)
+    os.kill(system.pid("listener"), signal.SIGSTOP)
+    assert not listener_answers(settings)
+    os.kill(system.pid("listener"), signal.SIGCONT)
