@@ -26,6 +26,11 @@ class AGMTNOutput:
     auxiliary: tuple[Tensor, Tensor]
     distance: Tensor
 
+    def float(self) -> AGMTNOutput:
+        """The same in single precision."""
+        first, second = self.auxiliary
+        return AGMTNOutput(self.segmentation.float(), (first.float(), second.float()), self.distance.float())
+
 
 class AGMTN(StochasticUNet):
     """One encoder, two parallel decoders (segmentation, distance map), two deep-supervision heads.

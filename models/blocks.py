@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 BlockFactory = Callable[[int, int], nn.Module]
 SLOPE = 0.01
+HAS_ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -28,14 +29,12 @@ class Conv3d(nn.Conv3d):
     that was a third of the time.
     """
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         fast = input.device.type == "cpu" and input.dtype == torch.float32 and not torch.is_grad_enabled()
-        if not fast or torch.is_autocast_enabled("cpu") or not torch.backends.mkldnn.is_available():
-            return super()._conv_forward(input, weight, bias)
+        if not fast or torch.is_autocast_enabled("cpu") or not HAS_ONEDNN:
+            return torch.as_tensor(super()._conv_forward(input, weight, bias))
         padding = [int(p) for p in self.padding]
-        return torch.mkldnn_convolution(
-            input, weight, bias, padding, self.stride, self.dilation, self.groups
-        )
+        return torch.mkldnn_convolution(input, weight, bias, padding, self.stride, self.dilation, self.groups)
 
 
 class ConvUnit(nn.Sequential):
@@ -119,8 +118,8 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (batch, channel, z, y, x) times one weight per channel."""
-        return x * self.gate(x.mean((2, 3, 4)))[:, :, None, None, None]
+        """X (batch, channel, z, y, x) times one weight per channel."""
+        return torch.mul(x, self.gate(x.mean((2, 3, 4)))[:, :, None, None, None])
 
 
 class SqueezeExcitationBlock(ResidualBlock):

@@ -98,7 +98,9 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     except OSError as error:
         raise BundleError(f"{folder.name}: no readable {MANIFEST}") from error
     except ValidationError as error:
-        raise BundleError(f"{folder.name}: {MANIFEST} is not a valid manifest ({error.error_count()} errors)") from error
+        raise BundleError(
+            f"{folder.name}: {MANIFEST} is not a valid manifest ({error.error_count()} errors)"
+        ) from error
 
 
 def load_bundle(folder: Path, *, device: torch.device | None = None) -> Bundle:

@@ -29,7 +29,9 @@ class LocalizationUNet(nn.Module):
         filters = [width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(_pair(a, b) for a, b in zip([inputs, *filters], filters, strict=False))
         deep = filters[::-1]
-        self.rise = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in zip(deep, deep[1:], strict=False))
+        self.rise = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in zip(deep, deep[1:], strict=False)
+        )
         self.up = nn.ModuleList(_pair(2 * b, b) for b in deep[1:])
         self.head = nn.Conv2d(width, CHANNELS, 1)
 
@@ -83,7 +85,10 @@ class Centre:
 
 
 def centroids(
-    probabilities: NDArray[np.float32], spacing_zyx_mm: tuple[float, float, float], *, left_is_high_x: bool = True
+    probabilities: NDArray[np.float32],
+    spacing_zyx_mm: tuple[float, float, float],
+    *,
+    left_is_high_x: bool = True,
 ) -> dict[str, Centre]:
     """Centre of each structure that was found.
 

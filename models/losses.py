@@ -34,7 +34,7 @@ def sensitive_dice_loss(p: Tensor, q: Tensor) -> Tensor:
 
 
 def boundary_weights(q: Tensor, *, voxels: int = 1) -> Tensor:
-    """w of the CTV's main output: 0.8 within `voxels` of the true boundary, 0.2 elsewhere."""
+    """W of the CTV's main output: 0.8 within `voxels` of the true boundary, 0.2 elsewhere."""
     edge = 2 * voxels + 1
     grown = F.max_pool3d(q, edge, stride=1, padding=voxels)
     shrunk = -F.max_pool3d(-q, edge, stride=1, padding=voxels)

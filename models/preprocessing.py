@@ -23,7 +23,9 @@ def ct_channels(hu: NDArray[np.int16] | FloatArray) -> FloatArray:
     return np.stack([soft, np.tanh(hu / np.float32(1000))]).astype(np.float32)
 
 
-def anatomy_guided_input(hu: NDArray[np.int16] | FloatArray, bladder: NDArray[np.bool_], rectum: NDArray[np.bool_]) -> FloatArray:
+def anatomy_guided_input(
+    hu: NDArray[np.int16] | FloatArray, bladder: NDArray[np.bool_], rectum: NDArray[np.bool_]
+) -> FloatArray:
     """AG-MTN's input: the CT, and the CT inside bladder and rectum, zero elsewhere (paper, CTV segmentation).
 
     Args:

@@ -79,7 +79,7 @@ class DecoderLevel(nn.Module):
         self.conv = ConvUnit(outputs, outputs)
 
     def forward(self, x: Tensor, projected: Tensor | None, draws: Draws | None) -> Tensor:
-        """x (passes, deep, z, y, x) and the projected skip of one case (1, outputs, 2z, 2y, 2x)."""
+        """X (passes, deep, z, y, x) and the projected skip of one case (1, outputs, 2z, 2y, 2x)."""
         x = self.up(self.drop(x, draws))
         if projected is not None:
             x += projected
@@ -102,7 +102,11 @@ class LeanDecoder(nn.Module):
     def share(self, features: Sequence[Tensor]) -> Shared:
         """Bottleneck and projected skips, deep first: what all passes have in common."""
         skips = reversed(features[:-1])
-        projected = [level.project(skip) for level, skip in zip(self.levels, skips, strict=True)]
+        projected = [
+            level.project(skip)
+            for level, skip in zip(self.levels, skips, strict=True)
+            if isinstance(level, DecoderLevel)
+        ]
         return (features[-1], *projected)
 
     def forward(self, shared: Shared, draws: Draws | None) -> list[Tensor]:

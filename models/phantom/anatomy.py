@@ -87,9 +87,7 @@ class Anatomy:
 
     def rectum(self, p: Points) -> FloatArray:
         """The part of the tube that is contoured: anorectal junction to rectosigmoid flexure."""
-        return shapes.intersection(
-            self.bowel_tube(p), shapes.between(p, self.rectum_low, self.rectum_high)
-        )
+        return shapes.intersection(self.bowel_tube(p), shapes.between(p, self.rectum_low, self.rectum_high))
 
     def femoral_head(self, p: Points, side: int) -> FloatArray:
         """The ball of one femur."""
@@ -126,7 +124,12 @@ class Anatomy:
     def sacrum(self, p: Points) -> FloatArray:
         """Sacrum and coccyx along their curve."""
         y = self.rectum_knots[3][2] + 34
-        knots = [(-12, 0, y - 16, 7, 5), (14, 0, y - 2, 14, 7), (55, 0, y + 8, 34, 13), (120, 0, y - 22, 52, 26)]
+        knots = [
+            (-12, 0, y - 16, 7, 5),
+            (14, 0, y - 2, 14, 7),
+            (55, 0, y + 8, 34, 13),
+            (120, 0, y - 22, 52, 26),
+        ]
         return shapes.intersection(shapes.tube(p, knots), shapes.between(p, -14, 400))
 
     def obturator_internus(self, p: Points, side: int) -> FloatArray:

@@ -83,8 +83,10 @@ def _render_slab(anatomy: Anatomy, tissues: Tissues, lattice: Lattice, index: in
     canvas.hu += inside * texture(rng, lattice, grain_mm=6.0) * np.float32(6)
     canvas.paint(_couch(canvas.lattice, anatomy), -250.0, over_air_only=True)
     blurred = gaussian_filter(canvas.hu, (0.0, tissues.blur_px, tissues.blur_px))
-    noisy = blurred + scanner_noise(rng, lattice.shape_zyx, grain_px=tissues.grain_px) * np.float32(tissues.noise)
-    return np.clip(np.round(noisy), -1024, 3071).astype(np.int16)
+    noisy = blurred + scanner_noise(rng, lattice.shape_zyx, grain_px=tissues.grain_px) * np.float32(
+        tissues.noise
+    )
+    return np.asarray(np.clip(np.round(noisy), -1024, 3071), dtype=np.int16)
 
 
 class _Canvas:

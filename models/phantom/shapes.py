@@ -6,6 +6,7 @@ Every function takes `Points` (mm) and returns a field of their broadcast shape 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -66,12 +67,12 @@ def between(p: Points, low_mm: float, high_mm: float) -> FloatArray:
 
 def union(*fields: FloatArray) -> FloatArray:
     """Inside any of the shapes."""
-    return np.minimum.reduce(np.broadcast_arrays(*fields))
+    return np.asarray(reduce(np.minimum, fields), dtype=np.float32)
 
 
 def intersection(*fields: FloatArray) -> FloatArray:
     """Inside all of the shapes."""
-    return np.maximum.reduce(np.broadcast_arrays(*fields))
+    return np.asarray(reduce(np.maximum, fields), dtype=np.float32)
 
 
 def blend(first: FloatArray, second: FloatArray, width_mm: float) -> FloatArray:

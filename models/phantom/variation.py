@@ -81,7 +81,9 @@ def texture(rng: np.random.Generator, lattice: Lattice, *, grain_mm: float) -> F
     return np.asarray(fine / max(float(fine.std()), 1e-6), dtype=np.float32)
 
 
-def scanner_noise(rng: np.random.Generator, shape_zyx: tuple[int, int, int], *, grain_px: float) -> FloatArray:
+def scanner_noise(
+    rng: np.random.Generator, shape_zyx: tuple[int, int, int], *, grain_px: float
+) -> FloatArray:
     """Image noise of unit deviation, correlated in the slice as a reconstruction kernel leaves it."""
     noise = rng.standard_normal(shape_zyx).astype(np.float32)
     smooth = gaussian_filter(noise, (0, grain_px, grain_px), mode="wrap")

@@ -6,15 +6,14 @@ lends the *other* side's truth; for the others left and right are one structure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-
-from models.training.cases import Case
 
 MAX_ROTATION_DEG = 8.0
 MAX_SCALE = 0.12
@@ -24,70 +23,73 @@ OUTSIDE_HU = -1000.0
 OTHER_SIDE = {"Femur_Head_L": "Femur_Head_R", "Femur_Head_R": "Femur_Head_L"}
 
 
-@dataclass(frozen=True)
-class Move:
-    """An affine map from VOI offsets (mm, z y x from its centre) to case offsets."""
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Where a volume of interest lies in a case: an affine map from VOI offsets (mm) to case offsets (mm), z y x.
+
+    `slices` picks some of the VOI's slices, by index and in the order wanted; None takes all.
+    """
 
     matrix: NDArray[np.float64]  # (3, 3)
-    centre_index_zyx: NDArray[np.float64]
+    centre_index_zyx: NDArray[np.float64]  # in the case's voxels
+    case_spacing_zyx_mm: tuple[float, float, float]
+    size_zyx: tuple[int, int, int]
+    spacing_zyx_mm: tuple[float, float, float]
+    slices: Tensor | None = None
 
     @property
     def flipped(self) -> bool:
         """Whether left and right change places."""
         return bool(np.linalg.det(self.matrix) < 0)
 
+    def mirrored(self) -> Cut:
+        """The same with left and right exchanged."""
+        return replace(self, matrix=self.matrix @ np.diag([1.0, 1.0, -1.0]))
 
-def draw_move(rng: np.random.Generator, centre_zyx: NDArray[np.float64], case: Case, *, vary: bool) -> Move:
-    """Draw rotation, scale, flip and a shifted centre; without `vary` the identity."""
-    if not vary:
-        return Move(np.eye(3), centre_zyx)
-    angles = np.deg2rad(rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG, 3))
-    matrix = np.diag(1 + rng.uniform(-MAX_SCALE, MAX_SCALE, 3))
-    for axis, angle in enumerate(angles):
-        c, s = np.cos(angle), np.sin(angle)
-        i, j = [a for a in range(3) if a != axis]
-        turn = np.eye(3)
-        turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, -s, s, c
-        matrix = turn @ matrix
-    if rng.random() < 0.5:
-        matrix = matrix @ np.diag([1.0, 1.0, -1.0])
-    jitter = rng.uniform(-CENTRE_JITTER_MM, CENTRE_JITTER_MM, 3) / np.array(case.spacing_zyx_mm)
-    return Move(matrix, centre_zyx + jitter)
+    def moved(self, rng: np.random.Generator) -> Cut:
+        """The same with a random rotation, scale, flip and shift of the centre."""
+        matrix = np.diag(1 + rng.uniform(-MAX_SCALE, MAX_SCALE, 3))
+        for axis, degrees in enumerate(rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG, 3)):
+            matrix = _rotation(axis, np.deg2rad(degrees)) @ matrix
+        if rng.random() < 0.5:
+            matrix = matrix @ np.diag([1.0, 1.0, -1.0])
+        jitter = rng.uniform(-CENTRE_JITTER_MM, CENTRE_JITTER_MM, 3) / np.array(self.case_spacing_zyx_mm)
+        return replace(self, matrix=matrix, centre_index_zyx=self.centre_index_zyx + jitter)
+
+    def of(self, volume: NDArray[Any], *, outside: float = 0.0) -> Tensor:
+        """Sample a volume of the case, (z, y, x), on the VOI: trilinear, (z, y, x) float32."""
+        offsets = [
+            torch.arange(n, dtype=torch.float64).sub_((n - 1) / 2).mul_(s)
+            for n, s in zip(self.size_zyx, self.spacing_zyx_mm, strict=True)
+        ]
+        if self.slices is not None:
+            offsets[0] = offsets[0][self.slices]
+        voi = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)  # (z, y, x, 3) mm
+        spacing = torch.tensor(self.case_spacing_zyx_mm, dtype=torch.float64)
+        index = voi @ torch.from_numpy(self.matrix).T / spacing + torch.from_numpy(self.centre_index_zyx)
+        low = index.amin((0, 1, 2)).floor().long().clamp_min(0)
+        high = index.amax((0, 1, 2)).ceil().long() + 2
+        box = volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+        source = torch.from_numpy(np.ascontiguousarray(box, dtype=np.float32)) - outside
+        extent = torch.tensor(source.shape, dtype=torch.float64)
+        unit = ((index - low) * 2 + 1) / extent - 1  # grid_sample's coordinates, align_corners=False
+        sampled = F.grid_sample(
+            source[None, None],
+            unit.flip(-1).float()[None],
+            mode="bilinear",
+            padding_mode="zeros",
+            align_corners=False,
+        )
+        return sampled[0, 0] + outside
 
 
-def cut(
-    volume: NDArray[np.generic],
-    case: Case,
-    move: Move,
-    size_zyx: tuple[int, int, int],
-    spacing_zyx_mm: tuple[float, float, float],
-    *,
-    outside: float,
-    slices: Tensor | None = None,
-) -> Tensor:
-    """Sample a volume of the case, (z, y, x), on the moved VOI: trilinear, (z, y, x) float32.
-
-    `slices` picks some of the VOI's slices (indices, in the order wanted); without it all are sampled.
-    """
-    offsets = [
-        torch.arange(n, dtype=torch.float64).sub_((n - 1) / 2).mul_(s)
-        for n, s in zip(size_zyx, spacing_zyx_mm, strict=True)
-    ]
-    if slices is not None:
-        offsets[0] = offsets[0][slices]
-    voi = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)  # (z, y, x, 3) mm
-    spacing = torch.tensor(case.spacing_zyx_mm, dtype=torch.float64)
-    index = voi @ torch.from_numpy(move.matrix).T / spacing + torch.from_numpy(move.centre_index_zyx)
-    low = index.amin((0, 1, 2)).floor().long().clamp_min(0)
-    high = index.amax((0, 1, 2)).ceil().long() + 2
-    box = volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    source = torch.from_numpy(np.ascontiguousarray(box, dtype=np.float32)) - outside
-    extent = torch.tensor(source.shape, dtype=torch.float64)
-    unit = ((index - low) * 2 + 1) / extent - 1  # grid_sample's coordinates, align_corners=False
-    sampled = F.grid_sample(
-        source[None, None], unit.flip(-1).float()[None], mode="bilinear", padding_mode="zeros", align_corners=False
-    )
-    return sampled[0, 0] + outside
+def _rotation(axis: int, angle: float) -> NDArray[np.float64]:
+    """Rotation (3, 3) about one of the z, y, x axes."""
+    c, s = np.cos(angle), np.sin(angle)
+    i, j = [a for a in range(3) if a != axis]
+    turn = np.eye(3)
+    turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, -s, s, c
+    return turn
 
 
 def vary_scanner(rng: np.random.Generator, hu: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def train_recipe(
     training, validation = list(cases[:split]), list(cases[split:])
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running: dict[Future[None], NetworkRecipe] = {
-            pool.submit(_train_one, network, training, validation, out / network.name, recipe.seed): network
+            pool.submit(_train_one, network, (training, validation), out / network.name, recipe.seed): network
             for network in recipe.networks
         }
         pending = set(running)
@@ -62,10 +62,9 @@ def train_recipe(
                 on_standing(_standing(network, out / network.name))
 
 
-def _train_one(
-    network: NetworkRecipe, training: list[Path], validation: list[Path], folder: Path, seed: int
-) -> None:
+def _train_one(network: NetworkRecipe, cases: tuple[list[Path], list[Path]], folder: Path, seed: int) -> None:
     torch.set_num_threads(1)
+    training, validation = cases
     train_network(
         network, training=training, validation=validation, folder=folder, seed=seed, report=lambda *_: None
     )

@@ -1,0 +1,41 @@
+# Every target works alone in a fresh clone with python3 (3.11 or newer), venv and pip.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+OUT    ?= demo-out
+
+.PHONY: demo test test-slow lint serve clean
+
+demo: $(VENV)/.installed  ## a phantom patient through the whole system
+	$(BIN)/penumbra demo --out $(OUT)
+
+serve: $(VENV)/.installed  ## the embedded system, in the foreground
+	$(BIN)/penumbra serve
+
+test: $(VENV)/.installed-dev  ## the default test suite
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev  ## what takes minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev  ## style, types, layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:  ## remove the environment and what was made
+	rm -rf $(VENV) demo-out
+
+# The CPU build of PyTorch that is pinned is installed first, so that no other is fetched. To use a GPU, install
+# your CUDA build of torch into the environment and let `pip install -e .` keep it.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	touch $@

@@ -1,0 +1,102 @@
+"""`result.json`: what a job says about its result (DESIGN 3, kept stable for clients)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.bundle_info import BundleCard
+from worker.errors import PenumbraError
+from worker.job_folder import JobRequest, OutcomeState, write_atomically
+from worker.result import Result, StructureResult
+from worker.series import CTSeries
+from worker.uncertainty import Band, band_of
+
+RoiNames = Mapping[str, Mapping[str, str]]
+
+
+def done_document(result: Result, roi_names: RoiNames, proof: Mapping[str, float]) -> dict[str, object]:
+    """The document of a job that is done.
+
+    Volumes count the voxels of the CT's own grid whose field reaches the level. `round_trip` holds per ROI the DSC of
+    the written RTSTRUCT, read back by an independent rasteriser, with what was computed.
+    """
+    return {
+        **_head("done", None, result.series.series_instance_uid),
+        "bundle": _bundle(result),
+        "not_for_clinical_use": result.bundle.intended_use != "clinical",
+        "bounds": "calibrated" if result.bundle.bounds_calibrated else "paper (uncalibrated)",
+        "passes": result.passes,
+        "seed": result.seed,
+        "device": result.device,
+        "structures": [_structure(s, result.series, roi_names.get(s.name, {})) for s in result.structures],
+        "findings": [{"code": f.code, "message": f.message} for f in result.findings],
+        "round_trip": dict(proof),
+        "seconds": dict(result.seconds),
+    }
+
+
+def ended_document(state: OutcomeState, error: PenumbraError, request: JobRequest) -> dict[str, object]:
+    """The document of a job that ended without contours."""
+    return {
+        **_head(state, error.as_reason(), request.series_instance_uid),
+        "bundle": None,
+        "passes": request.passes,
+        "seed": request.seed,
+        "device": None,
+        "structures": [],
+        "findings": [],
+        "seconds": {},
+    }
+
+
+def write_document(document: Mapping[str, object], out: Path) -> None:
+    """Write `result.json`, whole or not at all."""
+    write_atomically(out / "result.json", (json.dumps(document, indent=2) + "\n").encode())
+
+
+def _head(state: OutcomeState, reason: dict[str, str] | None, series_uid: str) -> dict[str, object]:
+    return {"state": state, "reason": reason, "series_instance_uid": series_uid}
+
+
+def _bundle(result: Result) -> dict[str, str]:
+    card: BundleCard | object = result.bundle
+    return {key: getattr(card, key) for key in ("name", "version", "sha256", "intended_use")}
+
+
+def _structure(s: StructureResult, series: CTSeries, names: Mapping[str, str]) -> dict[str, object]:
+    band = band_of(s, series)
+    return {
+        "name": s.name,
+        "roi_names": {kind: names.get(kind) for kind in ("mean", "lower", "upper")},
+        "volume_cc": _cc(s, "mean", series),
+        "lower_volume_cc": _cc(s, "lower", series),
+        "upper_volume_cc": _cc(s, "upper", series),
+        "quality": round(s.quality, 4),
+        "quality_validated": s.quality_validated,
+        "band_mm": {"mean": _number(band.mean_mm), "p95": _number(band.p95_mm)},
+        "look_here": _look_here(band, series),
+    }
+
+
+def _cc(s: StructureResult, which: str, series: CTSeries) -> float:
+    voxels = int((getattr(s, which) >= s.level).sum())
+    return round(voxels * series.grid.voxel_mm3 / 1000, 3)
+
+
+def _look_here(band: Band, series: CTSeries) -> list[dict[str, object]]:
+    return [
+        {
+            "sop_instance_uid": series.sop_instance_uids[place.slice_index],
+            "z_mm": round(float(series.slice_positions_mm[place.slice_index][2]), 3),
+            "band_mm": round(place.band_mm, 2),
+        }
+        for place in band.look_here
+    ]
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN: a band without a lower bound has no width."""
+    return None if math.isnan(value) else round(value, 2)
