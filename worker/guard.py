@@ -52,7 +52,7 @@ class _Anatomy:
 
 
 def check_series(series: CTSeries) -> tuple[Finding, ...]:
-    """Findings about a series that may be contoured; those of reading come first.
+    """Findings about a series that may be contoured, beside those that reading made.
 
     Raises:
         TooFewSlices: fewer than 20 slices.
@@ -68,7 +68,7 @@ def check_series(series: CTSeries) -> tuple[Finding, ...]:
     offset = _air_offset(coarse)
     anatomy = _anatomy(coarse.astype(np.float32) - offset, spacing, series)
     _check_pelvis(anatomy, series.grid.spacing_mm[2])
-    return (*series.findings, *_doubts(series, anatomy, offset))
+    return tuple(_doubts(series, anatomy, offset))
 
 
 def _air_offset(hu: NDArray[np.int16]) -> float:
