@@ -122,3 +122,12 @@ def test_socket_path_is_short_enough_whatever_the_data_folder(tmp_path):
 def test_worker_without_a_broker_says_what_to_set(settings):
     with pytest.raises(ValueError, match="PENUMBRA_BROKER_URL"):
         create_celery(settings)
+
+
+def test_queues_share_no_exchange(settings):
+    """With a common one, a message for one queue reaches every queue that a worker has declared."""
+    queues = create_celery(settings.model_copy(update={"broker_url": "redis://nowhere"})).conf.task_queues
+    assert [(each.name, each.exchange.name, each.routing_key) for each in queues] == [
+        ("gpu", "gpu", "gpu"),
+        ("delivery", "delivery", "delivery"),
+    ]

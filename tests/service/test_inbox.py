@@ -1,6 +1,8 @@
 import errno
 import os
+import stat
 import time
+from pathlib import Path
 
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RTPlanStorage
@@ -135,14 +137,27 @@ def test_disk_error_leaves_no_half_file_and_no_row(inbox, instance, settings, mo
     assert not inbox.receive(instance(), sender="TPS", source="dicom").duplicate
 
 
-def test_bytes_are_flushed_before_the_row_is_written(inbox, instance, monkeypatch):
+def test_file_then_name_then_row_become_durable_in_that_order(inbox, instance, monkeypatch, settings):
     order = []
-    fsync, note = os.fsync, Inbox._note
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("fsync"), fsync(descriptor))[1])
-    monkeypatch.setattr(Inbox, "_note", lambda *a, **k: (order.append("row"), note(*a, **k))[1])
+    fsync, replace, note = os.fsync, Path.replace, Inbox._note
+
+    def spy_fsync(descriptor):
+        order.append("fsync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "fsync file")
+        fsync(descriptor)
+
+    def spy_replace(path, target):
+        order.append("rename")
+        return replace(path, target)
+
+    def spy_note(*arguments, **options):
+        order.append("row")
+        return note(*arguments, **options)
+
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(Path, "replace", spy_replace)
+    monkeypatch.setattr(Inbox, "_note", spy_note)
     inbox.receive(instance(), sender="TPS", source="dicom")
-    assert order.index("row") == len(order) - 1
-    assert order.count("fsync") >= 2  # the file and its folder
+    assert order[-4:] == ["fsync file", "rename", "fsync folder", "row"]
 
 
 def test_series_is_quiet_only_after_the_quiet_period(inbox, receive, settings):
