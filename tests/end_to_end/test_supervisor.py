@@ -17,10 +17,6 @@ def test_stopped_and_killed_systems_leave_nothing_behind_and_resume(
     own_system, eventually, is_running, children_of
 ):
     system = own_system()
-    series_uid = system.new_series()
-    system.submit(series_uid, passes=50)
-    system.wait_until_mid_job(series_uid)
-
     refused = subprocess.run(
         [sys.executable, "-c", "from conftest import SERVE; exec(SERVE)"],
         env=system.environment,
@@ -32,6 +28,9 @@ def test_stopped_and_killed_systems_leave_nothing_behind_and_resume(
     assert refused.returncode != 0
     assert "AlreadyServed" in refused.stderr
 
+    series_uid = system.new_series()
+    system.submit(series_uid, passes=100)  # far longer than the 3 s that a stopped worker grants its task
+    system.wait_until_mid_job(series_uid)
     processes = tree(system, children_of)
     assert len(processes) >= 8  # six children, and one process below each of the two workers
     began = time.monotonic()
