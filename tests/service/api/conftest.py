@@ -211,13 +211,13 @@ def free_port() -> int:
     return find_free_port()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server_settings(tmp_path_factory: pytest.TempPathFactory) -> ServiceSettings:
     data = tmp_path_factory.mktemp("server") / "data"
     return ServiceSettings(data_dir=data, api_port=find_free_port(), min_free_bytes=0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(server_settings: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("log") / "server.log"
     environment = os.environ | server_settings.environment()
@@ -247,6 +247,6 @@ def _wait_until_ready(served: Server) -> None:
     raise AssertionError(served.log.read_text())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server_worker(server_settings: ServiceSettings, server: Server) -> StubWorker:
     return StubWorker(server_settings)

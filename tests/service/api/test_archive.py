@@ -13,7 +13,7 @@ from service import archive
 from service.archive import check_archive, read_archive
 from worker.errors import TooLarge, UnsafeArchive
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def write(path: Path, *entries: tuple[zipfile.ZipInfo | str, bytes]) -> Path:

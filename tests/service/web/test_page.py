@@ -110,6 +110,27 @@ def test_a_locked_page_asks_for_the_token_once(locked_site, browser, instances) 
     assert browser.complaints == []
 
 
+def test_events_are_whole_however_the_network_cuts_them(site, browser) -> None:
+    browser.open(site.url)
+    browser.wait_for(LIVE)
+    names = browser.evaluate("""
+    (async () => {
+      const api = await import("/static/api.js");
+      const parts = ["event: a\\nda", "ta: 1\\n", "\\n: ping\\n\\neve", "nt: b\\ndata: \u00e9\\n\\n"];
+      window.fetch = async () => new Response(new ReadableStream({
+        start(controller) {
+          for (const part of parts) controller.enqueue(new TextEncoder().encode(part));
+          controller.close();
+        },
+      }));
+      const seen = [];
+      for await (const event of api.events("/x")) seen.push(event.name + event.data);
+      return seen.join();
+    })()
+    """)
+    assert names == "a1,b\u00e9"
+
+
 @pytest.mark.parametrize("path", sorted(STATIC.glob("*.js")), ids=lambda path: path.name)
 def test_scripts_only_ever_set_text(path) -> None:
     assert not re.search(
