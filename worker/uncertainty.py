@@ -54,7 +54,8 @@ def _surface(field: NDArray[np.float32], level: float, grid: Grid) -> NDArray[np
     for index in np.flatnonzero((field >= level).any((1, 2))):
         inside = np.argwhere(field[index] >= level)
         (y0, x0), (y1, x1) = np.maximum(inside.min(0) - 2, 0), inside.max(0) + 3
-        for line in find_contours(np.pad(field[index, y0:y1, x0:x1], 1), level - 1e-6):
+        padded = np.pad(field[index, y0:y1, x0:x1], 1)
+        for line in find_contours(padded, level - 1e-6):  # type: ignore[no-untyped-call]
             columns = np.column_stack([line[:, 1] + x0 - 1, line[:, 0] + y0 - 1, np.full(len(line), index)])
             rows.append(np.column_stack([np.full(len(line), index), grid.to_patient(columns)]))
     return np.concatenate(rows) if rows else np.empty((0, 4))

@@ -113,7 +113,8 @@ class _Trainer:
         loss = _loss(output, q, distance, sensitive=late and self.recipe.name == LOCALIZER)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP_NORM)
+        # oneDNN's bf16 weight gradient reads stray memory for volumes of two slices; better no step than that one.
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP_NORM, error_if_nonfinite=True)
         self.optimizer.step()
         return float(loss.detach())
 
