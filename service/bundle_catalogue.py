@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 
 from service.settings import ServiceSettings
+from worker.settings import SHIPPED_BUNDLE
 
 log = structlog.get_logger(__name__)
 
 MANIFEST_NAME = "bundle.json"
-SHIPPED_BUNDLE = "phantom-small"  # as in worker/bundle_info.py, which needs torch
 CLINICAL = "clinical"
 NOTICE = "NOT FOR CLINICAL USE"
 

@@ -12,9 +12,9 @@ import models
 from models.bundle import MANIFEST, Bundle, BundleError, load_bundle
 from worker.errors import BundleInvalid
 from worker.heap import keep_large_blocks
+from worker.settings import SHIPPED_BUNDLE
 
 SHIPPED_DIR = Path(models.__file__).parent / "bundles"
-DEFAULT_BUNDLE = "phantom-small"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def find_bundles(bundles_dir: Path | None = None) -> dict[str, Path]:
 
 def open_bundle(name: str | None, *, bundles_dir: Path | None = None, device: str = "auto") -> Bundle:
     """Load a bundle by name (None: the shipped one); raises `BundleInvalid`."""
-    wanted = name or DEFAULT_BUNDLE
+    wanted = name or SHIPPED_BUNDLE
     folder = find_bundles(bundles_dir).get(wanted)
     if folder is None:
         raise BundleInvalid(f"There is no bundle called {wanted[:64]!r}.", remedy="See `penumbra bundles`.")

@@ -16,6 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+SHIPPED_BUNDLE = "phantom-small"
+
 
 class WorkerSettings(BaseSettings):
     """Settings of a process that contours. Seconds unless the name says otherwise."""

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from service.bundle_catalogue import SHIPPED_BUNDLE
 from service.settings import ServiceSettings
 
 NOTICE = "NOT FOR CLINICAL USE"
@@ -62,9 +61,3 @@ def test_an_unreadable_manifest_is_left_out(ask, install, tmp_path) -> None:
 
 def test_a_job_that_names_no_bundle_says_which_it_gets(ask, series_zip) -> None:
     assert ask.upload(series_zip).json()["bundle"] == "first"
-
-
-def test_the_shipped_bundle_is_the_workers() -> None:
-    from worker.bundle_info import DEFAULT_BUNDLE
-
-    assert DEFAULT_BUNDLE == SHIPPED_BUNDLE

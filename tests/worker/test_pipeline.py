@@ -1,0 +1,168 @@
+"""The method on one phantom, with the bundle that ships. Few passes: the networks are tested, not the statistics."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from models.evaluation.metrics import dice
+from models.monte_carlo import Sampling
+from worker.bundle_info import open_bundle
+from worker.ct_writer import PatientIdentity, write_ct_series
+from worker.errors import Cancelled, NoPelvis
+from worker.evaluate import score_case
+from worker.grid import Grid
+from worker.job_folder import JobRequest
+from worker.phantom_case import truth_name, write_phantom_case
+from worker.pipeline import segment
+from worker.round_trip import rasterise
+from worker.run_job import run
+from worker.series import read_series
+
+SEED, INDEX, MATRIX = 31, 0, 224
+LEAST_DSC = {
+    "Bladder": 0.85,
+    "Rectum": 0.8,
+    "Femur_Head_L": 0.85,
+    "Femur_Head_R": 0.85,
+    "CTV": 0.7,
+    "PenileBulb": 0.6,
+}
+
+
+def silent(_report):
+    pass
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory) -> Path:
+    return write_phantom_case(tmp_path_factory.mktemp("phantom"), seed=SEED, index=INDEX, matrix=MATRIX)
+
+
+@pytest.fixture(scope="module")
+def series(case):
+    return read_series(case / "ct")
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return open_bundle(None, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def done(case, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("done")
+    request = JobRequest(job_id="one", series_instance_uid="", passes=3)
+    assert run(request, case / "ct", out, progress=silent).state == "done"
+    return out
+
+
+def test_the_written_contours_fit_the_truth(case, done):
+    scores = {s.structure: s for s in score_case(case, done)}
+    assert {name: round(s.dsc, 3) for name, s in scores.items() if s.dsc < LEAST_DSC[name]} == {}
+    assert all(s.lower_in_mean and s.mean_in_upper for s in scores.values())
+
+
+def test_left_is_left(case, done, series):
+    rois = rasterise(dcmread(done / "rtstruct.dcm"), series)
+    truth = rasterise(dcmread(case / "truth.dcm"), series)
+    assert dice(rois["Femur_Head_L"], truth[truth_name("Femur_Head_L")]) > 0.8
+    assert dice(rois["Femur_Head_L"], truth[truth_name("Femur_Head_R")]) == 0
+
+
+def test_result_json_says_what_a_client_needs(done):
+    document = json.loads((done / "result.json").read_text())
+    assert document["state"] == "done" and document["not_for_clinical_use"]
+    ctv, *organs = document["structures"]
+    assert ctv["name"] == "CTV" and not ctv["quality_validated"]
+    assert len(organs) == 5 and all(0 < s["quality"] <= 1 and s["quality_validated"] for s in organs)
+    for s in document["structures"]:
+        assert s["lower_volume_cc"] <= s["volume_cc"] <= s["upper_volume_cc"]
+        widths = [place["band_mm"] for place in s["look_here"]]
+        assert widths == sorted(widths, reverse=True)
+    assert min(document["round_trip"].values()) >= 0.999
+
+
+def test_the_picture_is_there(done):
+    assert (done / "preview.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_same_seed_gives_the_same_contours_and_another_does_not(series, bundle):
+    first, again, other = (
+        segment(series, bundle, sampling=Sampling(passes=1, seed=seed), progress=silent) for seed in (1, 1, 2)
+    )
+    assert [s.mean.tobytes() for s in first.structures] == [s.mean.tobytes() for s in again.structures]
+    assert first.structures[0].mean.tobytes() != other.structures[0].mean.tobytes()
+
+
+def test_a_patient_who_lay_the_other_way_gets_the_same_contours(series, bundle, tmp_path):
+    """The same voxels, stored as for a prone patient scanned feet first: same millimetres, same contours."""
+    grid = series.grid
+    turned = Grid(
+        size_xyz=grid.size_xyz,
+        spacing_mm=grid.spacing_mm,
+        origin_mm=tuple(float(v) for v in grid.to_patient((grid.size_xyz[0] - 1, 0, grid.size_xyz[2] - 1))),
+        direction=(-1, 0, 0, 0, 1, 0, 0, 0, -1),
+        frame_of_reference_uid=grid.frame_of_reference_uid,
+    )
+    write_ct_series(
+        series.hu[::-1, :, ::-1],
+        turned,
+        tmp_path / "ct",
+        patient=PatientIdentity(patient_id="P", name="P"),
+        uid_seed="turned",
+    )
+    other = read_series(tmp_path / "ct")
+    sampling = Sampling(passes=1)
+    for straight, back in zip(
+        segment(series, bundle, sampling=sampling, progress=silent).structures,
+        segment(other, bundle, sampling=sampling, progress=silent).structures,
+        strict=True,
+    ):
+        flipped = back.mean[::-1, :, ::-1]
+        assert dice(straight.mean >= 0.5, flipped >= 0.5) > 0.995, straight.name
+
+
+def test_contours_follow_the_patient_wherever_the_scanners_origin_is(series, bundle):
+    grid = series.grid
+    offset = (371.3, -214.7, 1802.1)
+    origin = tuple(o + d for o, d in zip(grid.origin_mm, offset, strict=True))
+    moved = replace(
+        series, grid=replace(grid, origin_mm=origin), slice_positions_mm=series.slice_positions_mm + offset
+    )
+    sampling = Sampling(passes=1)
+    here, there = (segment(s, bundle, sampling=sampling, progress=silent) for s in (series, moved))
+    for one, other in zip(here.structures, there.structures, strict=True):
+        assert dice(one.mean >= 0.5, other.mean >= 0.5) > 0.999, one.name
+
+
+def test_a_job_can_be_stopped_between_passes(series, bundle):
+    seen = []
+
+    def stop(report):
+        seen.append(report)
+        if report.passes_done == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        segment(series, bundle, sampling=Sampling(passes=50), progress=stop)
+    assert seen[-1].passes_done == 2 and seen[-1].passes_total == 50
+
+
+def test_progress_rises_to_the_end(series, bundle):
+    percents = []
+    segment(series, bundle, sampling=Sampling(passes=1), progress=lambda r: percents.append(r.percent))
+    assert percents == sorted(percents) and percents[-1] <= 94
+
+
+def test_fat_alone_is_no_pelvis(series, bundle):
+    with pytest.raises(NoPelvis):
+        segment(
+            replace(series, hu=np.full_like(series.hu, -100)),
+            bundle,
+            sampling=Sampling(passes=1),
+            progress=silent,
+        )
