@@ -43,7 +43,7 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8080 11112
-HEALTHCHECK --interval=15s --timeout=15s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 \
     CMD ["python", "/opt/penumbra/healthcheck.py"]
 ENTRYPOINT ["penumbra"]
 CMD ["--help"]

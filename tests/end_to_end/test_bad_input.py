@@ -132,6 +132,14 @@ MAKERS = (
 )
 
 
+def zip_of(members: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
+
+
 def assert_private(text: str) -> None:
     for word in PRIVATE:
         assert word not in text
@@ -165,6 +173,11 @@ def test_the_process_itself_ends_with_3(tmp_path) -> None:
     assert_private(done.stderr + done.stdout)
 
 
+def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path) -> None:
+    done = CliRunner().invoke(app, ["segment", str(tmp_path / "absent"), str(tmp_path / "out")])
+    assert done.exit_code == 2
+
+
 @dataclass(frozen=True)
 class Served:
     """A running `penumbra serve` with the real networks' runner, and what may be read of it."""
@@ -173,12 +186,11 @@ class Served:
     output: Path
     url: str
 
-    def upload(self, folder: Path) -> httpx.Response:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            for path in sorted(folder.iterdir()):
-                archive.write(path, f"{MARKER}/{path.name}")
-        return httpx.post(f"{self.url}/api/v1/jobs", files={"file": packed.getvalue()}, timeout=PATIENCE_S)
+    def upload(self, packed: bytes) -> httpx.Response:
+        return httpx.post(f"{self.url}/api/v1/jobs", files={"file": packed}, timeout=PATIENCE_S)
+
+    def upload_folder(self, folder: Path) -> httpx.Response:
+        return self.upload(zip_of({f"{MARKER}/{path.name}": path.read_bytes() for path in folder.iterdir()}))
 
     def rejected(self, job_id: str) -> dict:
         deadline = time.monotonic() + PATIENCE_S
@@ -224,13 +236,13 @@ def test_the_service_rejects_and_tells_nobody_who(served, tmp_path) -> None:
     waiting, answers = {}, []
     for make in (magnetic_resonance, head, uniform, one_slice_removed):
         case = make(tmp_path / make.__name__)
-        answer = served.upload(case.folder)
+        answer = served.upload_folder(case.folder)
         assert answer.status_code == 202, answer.text
         waiting[answer.json()["id"]] = case
         answers.append(answer.text)
     for make in (no_dicom, two_series, truncated, truncated_in_the_header):
         case = make(tmp_path / make.__name__)
-        answer = served.upload(case.folder)
+        answer = served.upload_folder(case.folder)
         assert answer.status_code == 422, answer.text
         problem = answer.json()
         assert problem["code"] == case.code
@@ -250,3 +262,22 @@ def test_the_service_rejects_and_tells_nobody_who(served, tmp_path) -> None:
     for path in [*written, served.output]:
         assert_private(path.read_bytes().decode(errors="replace"))
     assert len(list(served.data.glob("inbox/*/*.dcm"))) > 4 * 20, "what was received is kept"
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({f"../../{MARKER}.dcm": b"x"}, "unsafe-archive"),
+        ({f"/tmp/{MARKER}.dcm": b"x"}, "unsafe-archive"),
+        ({f"{MARKER}.dcm": bytes(80 * 2**20)}, "too-large"),
+    ],
+    ids=["parent", "absolute", "bomb"],
+)
+def test_the_service_unpacks_no_trap(served, members, code) -> None:
+    before = sorted(served.data.glob("inbox/*/*.dcm"))
+    answer = served.upload(zip_of(members))
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert answer.json()["remedy"].endswith(".")
+    assert_private(answer.text)
+    assert sorted(served.data.glob("inbox/*/*.dcm")) == before
+    assert not list(served.data.parent.glob(f"**/{MARKER}*"))
