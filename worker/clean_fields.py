@@ -63,4 +63,4 @@ def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     labels, _ = ndimage.label(mask, structure=IN_PLANE)
     large = np.bincount(labels.ravel()) >= SPECK_PX
     large[0] = False
-    return large[labels]
+    return np.asarray(large[labels])

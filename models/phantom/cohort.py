@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.phantom import shapes
 from models.phantom.anatomy import LEFT, RIGHT, Anatomy, draw_anatomy
 from models.phantom.ct import Tissues, render_ct
 from models.phantom.lattice import FloatArray, Lattice, Points
 from models.phantom.physician import Physician, draw_physician
+
+
+TRUTH_WITHIN_YX_MM = ((-90.0, -155.0), (130.0, 155.0))  # corners (y, x); no structure reaches further
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,15 @@ class PhantomPatient:
         return render_ct(self.anatomy, self.tissues, lattice)
 
     def truth(self, lattice: Lattice) -> dict[str, FloatArray]:
-        """Per structure the field of its true surface: negative inside, about mm, (z, y, x)."""
+        """Per structure the field of its true surface: negative inside, near it about mm, (z, y, x)."""
+        box, part = lattice.within(*TRUTH_WITHIN_YX_MM)
+        whole: dict[str, FloatArray] = {}
+        for name, field in self._truth_near(part).items():
+            whole[name] = np.full(lattice.shape_zyx, shapes.FAR_MM, dtype=np.float32)
+            whole[name][box] = field
+        return whole
+
+    def _truth_near(self, lattice: Lattice) -> dict[str, FloatArray]:
         p = self.anatomy.warp.points(lattice)
         z, y, x = (
             lattice.axis_mm(axis).reshape([-1 if i == axis else 1 for i in range(3)]) for axis in range(3)

@@ -1,22 +1,29 @@
 """Shapes as fields: negative inside, positive outside, near the surface a distance in mm.
 
-Every function takes `Points` (mm) and returns a field of their broadcast shape (z, y, x), float32.
+Every function takes `Points` (mm) and returns a field of their broadcast shape (z, y, x), float32. Small shapes are
+computed only where they are near; further away than `NEAR_MM` their field is `FAR_MM`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.phantom.lattice import FloatArray, Points
+from models.phantom.lattice import FloatArray, Points, Vector
 
-Vector = tuple[float, float, float]  # x, y, z in mm
+NEAR_MM, FAR_MM = 14.0, 60.0
 
 
 def ellipsoid(p: Points, centre: Vector, radii: Vector) -> FloatArray:
     """An ellipsoid; the field is the usual first-order distance k0 (k0 - 1) / k1."""
+    low, high = _corners([centre], radii)
+    return _near(p, low, high, lambda q: _ellipsoid(q, centre, radii))
+
+
+def _ellipsoid(p: Points, centre: Vector, radii: Vector) -> FloatArray:
     u = [(c - o) / r for c, o, r in zip((p.x, p.y, p.z), centre, radii, strict=True)]
     k0 = np.sqrt(u[0] ** 2 + u[1] ** 2 + u[2] ** 2) + np.float32(1e-6)
     k1 = np.sqrt(sum((ui / r) ** 2 for ui, r in zip(u, radii, strict=True))) + np.float32(1e-6)
@@ -25,6 +32,11 @@ def ellipsoid(p: Points, centre: Vector, radii: Vector) -> FloatArray:
 
 def capsule(p: Points, start: Vector, end: Vector, radius: float) -> FloatArray:
     """A rod with round ends."""
+    low, high = _corners([start, end], (radius,) * 3)
+    return _near(p, low, high, lambda q: _capsule(q, start, end, radius))
+
+
+def _capsule(p: Points, start: Vector, end: Vector, radius: float) -> FloatArray:
     axis = [e - s for s, e in zip(start, end, strict=True)]
     from_start = [c - s for c, s in zip((p.x, p.y, p.z), start, strict=True)]
     along = sum(f * a for f, a in zip(from_start, axis, strict=True)) / sum(a * a for a in axis)
@@ -44,9 +56,11 @@ def tube(p: Points, knots: Sequence[Sequence[float]]) -> FloatArray:
 
     Between knots centre and radii run smoothly; beyond the ends they stay constant, so cut with `between`.
     """
-    table = np.asarray(knots, dtype=np.float64)
-    z = np.asarray(p.z, dtype=np.float64)
-    cx, cy, rx, ry = (_smooth(z, table[:, 0], table[:, i]) for i in range(1, 5))
+    table = np.asarray(knots, dtype=np.float32)
+    below, weight = _between_knots(p.z, table[:, 0])
+    cx, cy, rx, ry = (
+        table[below, i] * (1 - weight) + table[below + 1, i] * weight for i in range(1, table.shape[1])
+    )
     return elliptic_cylinder(p, (cx, cy), (rx, ry))
 
 
@@ -81,9 +95,27 @@ def blend(first: FloatArray, second: FloatArray, width_mm: float) -> FloatArray:
     return np.asarray(first * h + second * (1 - h) + width_mm * h * (1 - h), dtype=np.float32)
 
 
-def _smooth(z: np.ndarray, knots: np.ndarray, values: np.ndarray) -> FloatArray:
-    """Piecewise cosine interpolation: monotone between knots, flat at each, constant beyond."""
-    i = np.clip(np.searchsorted(knots, z, side="right") - 1, 0, len(knots) - 2)
-    t = np.clip((z - knots[i]) / (knots[i + 1] - knots[i]), 0, 1)
-    weight = 0.5 - 0.5 * np.cos(np.pi * t)
-    return np.asarray(values[i] * (1 - weight) + values[i + 1] * weight, dtype=np.float32)
+def _corners(centres: Sequence[Vector], radii: Vector) -> tuple[Vector, Vector]:
+    """Lower and upper corner (x, y, z mm) of a box around points, widened by radii and `NEAR_MM`."""
+    table = np.asarray(centres)
+    reach = np.asarray(radii) + NEAR_MM
+    low, high = table.min(0) - reach, table.max(0) + reach
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
+def _near(p: Points, low: Vector, high: Vector, shape: Callable[[Points], FloatArray]) -> FloatArray:
+    """A shape's field inside a box, `FAR_MM` outside it."""
+    box, inside = p.near(low, high)
+    field = np.full(p.shape, FAR_MM, dtype=np.float32)
+    if field[box].size:
+        field[box] = shape(inside)
+    return field
+
+
+def _between_knots(z: FloatArray, knots: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
+    """Per point the knot below it and the weight of the next one, by cosine: smooth, flat at each knot."""
+    below = np.clip(np.searchsorted(knots, z, side="right") - 1, 0, len(knots) - 2)
+    share = np.clip((z - knots[below]) / (knots[below + 1] - knots[below]), 0, 1)
+    return below, np.asarray(
+        np.float32(0.5) - np.float32(0.5) * np.cos(np.float32(np.pi) * share), np.float32
+    )
