@@ -13,7 +13,6 @@ from models.phantom.ct import Tissues, render_ct
 from models.phantom.lattice import FloatArray, Lattice, Points
 from models.phantom.physician import Physician, draw_physician
 
-
 TRUTH_WITHIN_YX_MM = ((-90.0, -155.0), (130.0, 155.0))  # corners (y, x); no structure reaches further
 
 
