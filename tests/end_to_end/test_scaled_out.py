@@ -1,0 +1,197 @@
+"""The scaled-out system as docker-compose.yml describes it, its commands run as plain processes.
+
+PostgreSQL, a Redis server with a password, and each of our parts with the environment of its service there.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.broker import server_binary
+from service.database import Database
+from service.jobs import Jobs
+from service.probes import api_answers, free_port, listener_answers
+from service.settings import NodeSettings, ServiceSettings
+from worker.delivery import Node, send
+
+HERE = Path(__file__).parent
+COMPOSE = HERE.parents[1] / "docker-compose.yml"
+PARTS = ("api", "listener", "reconciler", "worker", "delivery")
+PASSWORD = "a1b2c3"
+PATIENCE_S = 90.0
+
+INITDB = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+IS_ROOT = os.getuid() == 0
+AS_POSTGRES = ["runuser", "-u", "postgres", "--"] if IS_ROOT else []  # it refuses to run as root
+
+pytestmark = [
+    pytest.mark.skipif(INITDB is None, reason="PostgreSQL is not installed"),
+    pytest.mark.skipif(IS_ROOT and shutil.which("runuser") is None, reason="PostgreSQL does not run as root"),
+]
+
+
+@dataclass
+class Processes:
+    """Programs that end with the test."""
+
+    folder: Path
+    running: dict[str, subprocess.Popen] = field(default_factory=dict)
+
+    def start(self, name: str, command: list[str | Path], environment: dict[str, str] | None = None) -> None:
+        with (self.folder / f"{name}.txt").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd="/"
+            )
+
+    def stop(self, name: str) -> int:
+        """Ask it to end, and say how it did; -9 if it would not."""
+        process = self.running.pop(name)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        process.kill()
+        return process.wait()
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    processes = Processes(tmp_path_factory.mktemp("scaled-out"))
+    yield processes
+    for name in list(processes.running):
+        processes.stop(name)
+
+
+@pytest.fixture(scope="module")
+def postgres_url(processes) -> Iterator[str]:
+    folder, port = processes.folder / "postgres", free_port("127.0.0.1")
+    folder.mkdir(mode=0o700)
+    if IS_ROOT:
+        let_pass(processes.folder)
+        shutil.chown(folder, "postgres")
+    tool = Path(INITDB).with_name
+    subprocess.run(
+        [*AS_POSTGRES, INITDB, "-D", folder, "-U", "penumbra", "-A", "trust", "-N"], check=True, cwd="/"
+    )
+    options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
+    processes.start("postgres", [*AS_POSTGRES, tool("postgres"), "-D", folder, "-p", str(port), *options])
+    yield f"postgresql+psycopg://penumbra:{PASSWORD}@127.0.0.1:{port}/postgres"
+    stop = [*AS_POSTGRES, tool("pg_ctl"), "-D", folder, "-m", "immediate", "stop"]
+    subprocess.run(stop, check=False, cwd="/", capture_output=True)
+
+
+def let_pass(folder: Path) -> None:
+    """Let another user through pytest's private folders, which only root owns."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_uid == os.getuid() and each.stat().st_mode & 0o077 == 0:
+            each.chmod(0o711)
+
+
+@pytest.fixture(scope="module")
+def redis_url(processes, compose) -> str:
+    """A server configured by the compose file's own script."""
+    folder, port = processes.folder / "redis", free_port("127.0.0.1")
+    folder.mkdir()
+    (folder / "password").write_text(PASSWORD)
+    (script,) = compose["services"]["redis"]["command"]
+    script = script.replace("$$", "$").replace("/run/secrets/redis_password", str(folder / "password"))
+    script = script.replace("redis-server", str(server_binary())).replace(
+        "dir /data", f"dir {folder}\nport {port}"
+    )
+    processes.start("redis", ["sh", "-ec", script])
+    return f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict:
+    return yaml.safe_load(COMPOSE.read_text())
+
+
+@pytest.fixture(scope="module")
+def settings(processes, postgres_url, redis_url, planning_system) -> ServiceSettings:
+    return ServiceSettings(
+        data_dir=processes.folder / "data",
+        database_url=postgres_url,
+        broker_url=redis_url,
+        api_host="0.0.0.0",
+        api_port=free_port("127.0.0.1"),
+        api_token="t0k3n",
+        dicom_host="0.0.0.0",
+        dicom_port=free_port("127.0.0.1"),
+        allowed_senders=("TPS",),
+        nodes=(NodeSettings(ae_title="TPS", host="127.0.0.1", port=planning_system.port),),
+    )
+
+
+@pytest.fixture(scope="module")
+def parts(processes, settings, compose, eventually_session):
+    """Every part started by its service's command, with the variables that its service is given."""
+    values = settings.environment()
+    database = Database(settings.resolved_database_url)
+
+    def database_answers() -> bool:
+        with contextlib.suppress(Exception), database.engine.connect():
+            return True
+        return False
+
+    eventually_session(database_answers)
+    for name in PARTS:
+        service = compose["services"][name]
+        given = {variable: values[variable] for variable in service["environment"] if variable in values}
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("PENUMBRA_")},
+            **given,
+            "PYTHONPATH": str(HERE),
+            "PENUMBRA_RUNNER": "stub_runner:run",
+            "PENUMBRA_PASSES": "20",
+            "PENUMBRA_QUIET_PERIOD_S": "1",
+            "PENUMBRA_MIN_FREE_BYTES": "1000",
+        }
+        processes.start(name, [sys.executable, "-m", "service.cli", *service["command"]], environment)
+    eventually_session(lambda: api_answers(settings) and listener_answers(settings))
+    return processes
+
+
+@pytest.fixture(scope="module")
+def eventually_session():
+    def wait(question):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if answer := question():
+                return answer
+            time.sleep(0.1)
+        raise AssertionError(f"it did not happen within {PATIENCE_S} s")
+
+    return wait
+
+
+def test_a_series_comes_in_and_its_rtstruct_goes_back(
+    parts, settings, written_series, planning_system, eventually_session
+) -> None:
+    series_uid, folder = written_series
+    jobs = Jobs(settings, Database(settings.resolved_database_url))
+
+    node = Node(ae_title="PENUMBRA", host="127.0.0.1", port=settings.dicom_port)
+    send(sorted(folder.iterdir()), node, calling_ae="TPS")
+
+    eventually_session(lambda: planning_system.count(series_uid))
+    (job,) = jobs.list().jobs
+    assert (job.state, job.attempts, job.series_instance_uid) == ("done", 1, series_uid)
+    eventually_session(lambda: jobs.get(job.id).deliveries[0].state == "delivered")
+    assert planning_system.count(series_uid) == 1
+
+
+def test_every_part_is_still_there_and_ends_when_asked(parts) -> None:
+    assert [name for name in PARTS if parts.running[name].poll() is not None] == []
+    endings = {name: parts.stop(name) for name in PARTS}
+    assert endings.pop("api") in {0, -signal.SIGTERM}  # uvicorn closes up, then dies of the signal after all
+    assert set(endings.values()) == {0}
