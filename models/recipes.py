@@ -100,21 +100,16 @@ SMALL = Recipe(
             spacing_zyx_mm=(3.0, 2.0, 2.0),
             steps=1200,
         ),
-        NetworkRecipe(
-            name="Femur_Head_L",
-            factory="femoral_head_unet",
-            width=12,
-            voi_size_zyx=(32, 64, 64),
-            spacing_zyx_mm=(3.0, 1.5, 1.5),
-            steps=450,
-        ),
-        NetworkRecipe(
-            name="Femur_Head_R",
-            factory="femoral_head_unet",
-            width=12,
-            voi_size_zyx=(32, 64, 64),
-            spacing_zyx_mm=(3.0, 1.5, 1.5),
-            steps=450,
+        *(
+            NetworkRecipe(
+                name=name,
+                factory="femoral_head_unet",
+                width=12,
+                voi_size_zyx=(32, 64, 64),
+                spacing_zyx_mm=(3.0, 1.5, 1.5),
+                steps=450,
+            )
+            for name in ("Femur_Head_L", "Femur_Head_R")
         ),
         NetworkRecipe(
             name="PenileBulb",

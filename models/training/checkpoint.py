@@ -10,8 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.atomic import write_text_atomically
-
 
 @dataclass
 class Averaged:
@@ -64,7 +62,9 @@ class Checkpoint:
         partial = self.folder / "state.part"
         save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial)
         partial.replace(self.folder / "state.safetensors")
-        write_text_atomically(self.folder / "progress.json", json.dumps(vars(progress), indent=1))
+        partial = self.folder / "progress.part"
+        partial.write_text(json.dumps(vars(progress), indent=1))
+        partial.replace(self.folder / "progress.json")
 
     def save_best(self, averaged: Averaged) -> None:
         """Keep the averaged weights as the ones to ship."""
