@@ -48,9 +48,9 @@ class Metric(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    structure: str
+    structure: str  # or "organs", pooled
     mean: float
-    minimum: float
+    minimum: float | None = None
     cases: int
     command: str
 
@@ -71,6 +71,7 @@ class Manifest(BaseModel):
     bounds: Literal["paper", "calibrated"]
     calibration: dict[str, object] | None
     networks: dict[str, Network]
+    quality_validated: tuple[str, ...] = ()  # for which quality was seen to follow the true DSC
     metrics: tuple[Metric, ...]
 
     @property

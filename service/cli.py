@@ -60,7 +60,7 @@ def phantom(
 
 @app.command()
 def segment(  # noqa: PLR0917 - typer's way to declare options
-    ct_dir: Annotated[Path, typer.Argument(exists=True, help="Folder with one CT series.")],
+    ct_dir: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with one CT series.")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for rtstruct.dcm, result.json, preview.png.")],
     bundle: Annotated[str | None, typer.Option(help="See `penumbra bundles`.")] = None,
     passes: Annotated[int, typer.Option(min=1, max=1000)] = 50,
@@ -211,9 +211,18 @@ def bundles(*, as_json: Annotated[bool, typer.Option("--json")] = False) -> None
         terminal.output.print_json(json.dumps(document))
         return
     for manifest, digest in manifests.values():
-        rows = [[m.structure, f"{m.mean:.3f}", f"{m.minimum:.3f}", str(m.cases)] for m in manifest.metrics]
+        rows = [
+            [
+                m.structure,
+                m.name,
+                f"{m.mean:.3f}",
+                "" if m.minimum is None else f"{m.minimum:.3f}",
+                str(m.cases),
+            ]
+            for m in manifest.metrics
+        ]
         title = f"{manifest.name} {manifest.version} · {manifest.intended_use} · {digest[:12]}"
-        terminal.table(["structure", "DSC mean", "least", "cases"], rows, title=title)
+        terminal.table(["structure", "figure", "mean", "least", "cases"], rows, title=title)
 
 
 def _settings(**given: object) -> ServiceSettings:

@@ -12,7 +12,7 @@ FloatArray = NDArray[np.float32]
 
 SPECK_PX = 12  # on a slice; nobody draws less, and a planning system may warn about it
 IN_PLANE = np.zeros((3, 3, 3), bool)
-IN_PLANE[1] = True
+IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)  # by faces, as contours separate
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import dcmread
+from scipy.stats import spearmanr
 
+from models.bundle import Metric
 from models.evaluation.metrics import average_surface_distance_mm, dice
-from models.structures import STRUCTURES
+from models.structures import STRUCTURES, structure
+from models.training.bundling import QUALITY_METRIC
 from worker.job_folder import JobRequest
 from worker.ledger import ProgressReport
 from worker.phantom_case import truth_name
@@ -108,6 +111,61 @@ def summarise(scores: list[Score]) -> list[dict[str, object]]:
                 }
             )
     return rows
+
+
+def quality_r2(scores: list[Score]) -> float:
+    """R² of quality against the true DSC, pooled over the organs as in the paper.
+
+    Pooling shows mostly that organs differ; `quality_rank` is the stricter figure.
+    """
+    organs = [s for s in scores if structure(s.structure).kind == "organ"]
+    return float(np.corrcoef([s.quality for s in organs], [s.dsc for s in organs])[0, 1] ** 2)
+
+
+def quality_rank(scores: list[Score], name: str) -> float:
+    """Spearman's rank correlation of quality with the true DSC within one structure."""
+    own = [s for s in scores if s.structure == name]
+    return float(spearmanr([s.quality for s in own], [s.dsc for s in own]).statistic)
+
+
+def manifest_metrics(scores: list[Score], command: str) -> list[Metric]:
+    """What a bundle's manifest says about itself: DSC and rank of quality per structure, pooled R² of quality."""
+    metrics: list[Metric] = []
+    for row in summarise(scores):
+        name, cases = str(row["structure"]), len([s for s in scores if s.structure == row["structure"]])
+        dsc = [s.dsc for s in scores if s.structure == name]
+        metrics += [
+            Metric(
+                name="DSC",
+                structure=name,
+                mean=_round(np.mean(dsc)),
+                minimum=_round(min(dsc)),
+                cases=cases,
+                command=command,
+            ),
+            Metric(
+                name="quality rank",
+                structure=name,
+                mean=_round(quality_rank(scores, name)),
+                cases=cases,
+                command=command,
+            ),
+        ]
+    cases = len({s.case for s in scores})
+    return [
+        *metrics,
+        Metric(
+            name=QUALITY_METRIC,
+            structure="organs",
+            mean=_round(quality_r2(scores)),
+            cases=cases,
+            command=command,
+        ),
+    ]
+
+
+def _round(value: float | np.floating) -> float:
+    return round(float(value), 4)
 
 
 def _write(scores: list[Score], out: Path) -> None:

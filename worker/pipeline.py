@@ -99,7 +99,7 @@ class _Run:
         for organ in (o for o in ORGANS if o.name in centres):
             voi = self._voi(organ.name, centres[organ.name])
             hu = crop(self.series.hu, self.series.grid, voi)
-            result = self._sample(organ.name, voi, ct_channels(hu), quality_validated=True)
+            result = self._sample(organ.name, voi, ct_channels(hu))
             if result is not None:
                 organs[organ.name] = result
         return organs
@@ -111,15 +111,12 @@ class _Run:
         voi = self._voi("CTV", centres["CTV"])
         hu = crop(self.series.hu, self.series.grid, voi)
         guides = [self._on(voi, organs.get(name)) for name in GUIDES]
-        # Quality does not tell the CTV's true DSC (paper, Results), so it is never offered as if it did.
-        ctv = self._sample("CTV", voi, anatomy_guided_input(hu, *guides), quality_validated=False)
+        ctv = self._sample("CTV", voi, anatomy_guided_input(hu, *guides))
         if ctv is None:
             raise NoTarget
         return ctv
 
-    def _sample(
-        self, name: str, voi: Grid, channels: NDArray[np.float32], *, quality_validated: bool
-    ) -> StructureResult | None:
+    def _sample(self, name: str, voi: Grid, channels: NDArray[np.float32]) -> StructureResult | None:
         """Fifty passes over one VOI; None (and a finding) when the mean contour is empty."""
         with self._timed(name):
             x = torch.from_numpy(channels)[None].to(self.device)
@@ -142,7 +139,7 @@ class _Run:
             upper=fields.upper,
             level=self.sampling.level,
             quality=samples.quality,
-            quality_validated=quality_validated,
+            quality_validated=name in self.bundle.manifest.quality_validated,
         )
 
     def _on_ct(self, samples: Samples, voi: Grid) -> Fields | None:

@@ -12,9 +12,19 @@ from models.monte_carlo import Sampling
 from worker.bundle_info import open_bundle
 from worker.errors import Cancelled, PenumbraError, Rejected
 from worker.guard import check_series
-from worker.job_folder import JobRequest, Outcome, OutcomeState, instances_dir, read_request
+from worker.job_folder import (
+    PREVIEW_NAME,
+    RESULT_NAME,
+    RTSTRUCT_NAME,
+    JobRequest,
+    Outcome,
+    OutcomeState,
+    instances_dir,
+    read_request,
+)
 from worker.ledger import ProgressReport
 from worker.pipeline import segment
+from worker.plausibility import check_result
 from worker.preview import draw_preview
 from worker.result_file import done_document, ended_document, write_document
 from worker.rtstruct import RtstructIdentity, write_and_prove
@@ -22,6 +32,7 @@ from worker.series import read_series
 from worker.settings import WorkerSettings
 
 Progress = Callable[[ProgressReport], None]
+OUTPUTS = (RESULT_NAME, RTSTRUCT_NAME, PREVIEW_NAME)
 
 
 def run_job(folder: Path, out: Path, *, progress: Progress) -> Outcome:
@@ -35,8 +46,10 @@ def run(
     """Contour the series below `ct` into `out`.
 
     A reason that can be told (`PenumbraError`) becomes the outcome and is written down; anything else is a bug and
-    goes up.
+    goes up. What an earlier run left in `out` goes first: an old RTSTRUCT must not lie beside a new refusal.
     """
+    for name in OUTPUTS:
+        (out / name).unlink(missing_ok=True)
     try:
         _contour(request, ct, out, progress=progress, settings=settings or WorkerSettings())
         return Outcome("done")
@@ -61,12 +74,13 @@ def _contour(
         passes=request.passes, seed=request.seed, level=bundle.manifest.level, batch=_batch(settings.device)
     )
     result = segment(series, bundle, sampling=sampling, progress=progress)
-    result = replace(result, findings=(*series.findings, *findings, *result.findings))
+    doubts = check_result(result)
+    result = replace(result, findings=(*series.findings, *findings, *result.findings, *doubts))
     progress(ProgressReport(stage="writing", percent=95.0))
     start = time.perf_counter()
     identity = RtstructIdentity(seed=request.job_id, created=datetime.now(UTC))
-    written = write_and_prove(result, out / "rtstruct.dcm", identity=identity)
-    draw_preview(result, out / "preview.png")
+    written = write_and_prove(result, out / RTSTRUCT_NAME, identity=identity)
+    draw_preview(result, out / PREVIEW_NAME)
     seconds = {"read": round(read_s, 3), **result.seconds, "write": round(time.perf_counter() - start, 3)}
     document = done_document(replace(result, seconds=seconds), written.roi_names, written.dsc)
     write_document(document, out)

@@ -12,12 +12,13 @@ from models.evaluation.metrics import dice
 from models.monte_carlo import Sampling
 from worker.bundle_info import open_bundle
 from worker.ct_writer import PatientIdentity, write_ct_series
-from worker.errors import Cancelled, NoPelvis
+from worker.errors import Cancelled, NoPelvis, ResultImplausible
 from worker.evaluate import score_case
 from worker.grid import Grid
 from worker.job_folder import JobRequest
 from worker.phantom_case import truth_name, write_phantom_case
 from worker.pipeline import segment
+from worker.plausibility import check_result
 from worker.round_trip import rasterise
 from worker.run_job import run
 from worker.series import read_series
@@ -166,3 +167,30 @@ def test_fat_alone_is_no_pelvis(series, bundle):
             sampling=Sampling(passes=1),
             progress=silent,
         )
+
+
+def test_an_old_rtstruct_does_not_lie_beside_a_new_refusal(tmp_path):
+    (tmp_path / "ct").mkdir()
+    for name in ("rtstruct.dcm", "preview.png"):
+        (tmp_path / name).write_bytes(b"of another series")
+    request = JobRequest(job_id="two", series_instance_uid="", passes=1)
+    assert run(request, tmp_path / "ct", tmp_path, progress=silent).state == "rejected"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ct", "result.json"]
+
+
+def test_swapped_sides_are_never_written(series, bundle):
+    result = segment(series, bundle, sampling=Sampling(passes=1), progress=silent)
+    names = {"Femur_Head_L": "Femur_Head_R", "Femur_Head_R": "Femur_Head_L"}
+    swapped = tuple(replace(s, name=names.get(s.name, s.name)) for s in result.structures)
+    with pytest.raises(ResultImplausible, match="wrong sides"):
+        check_result(replace(result, structures=swapped))
+
+
+def test_an_unusual_volume_is_a_finding(series, bundle):
+    result = segment(series, bundle, sampling=Sampling(passes=1), progress=silent)
+    tiny = tuple(
+        replace(s, mean=np.where(np.cumsum(s.mean >= 0.5).reshape(s.mean.shape) < 200, s.mean, 0))
+        for s in result.structures
+    )
+    codes = {f.code for f in check_result(replace(result, structures=tiny))}
+    assert codes == {"unusual-volume"}
