@@ -1,0 +1,65 @@
+"""The command line's manners: exit codes, JSON for scripts, sentences instead of tracebacks."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from service.cli import app, main
+from service.physics_cli import add_commands
+
+add_commands(app)
+run = CliRunner().invoke
+
+
+def test_bundles_are_listed_as_json():
+    listed = json.loads(run(app, ["bundles", "--json"]).stdout)
+    shipped = next(b for b in listed if b["name"] == "phantom-small")
+    assert shipped["intended_use"] == "research-phantom"
+    assert {m["structure"] for m in shipped["metrics"] if m["name"] == "DSC"} == {
+        "CTV",
+        "Bladder",
+        "Rectum",
+        "Femur_Head_L",
+        "Femur_Head_R",
+        "PenileBulb",
+    }
+    assert all(m["cases"] >= 20 and m["command"] for m in shipped["metrics"])
+
+
+def test_the_doctor_finds_everything_in_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("PENUMBRA_DATA_DIR", str(tmp_path))
+    done = run(app, ["doctor"])
+    assert done.exit_code == 0 and "bundle phantom-small" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segment", "does-not-exist", "out"],
+        ["segment"],
+        ["train", "--out", "x", "--recipe", "unheard-of"],
+        ["phantom", "x"],
+        ["segment", ".", "out", "--passes", "0"],
+    ],
+)
+def test_wrong_usage_is_two(arguments):
+    assert run(app, arguments).exit_code == 2
+
+
+def test_a_bad_setting_is_a_sentence_without_its_value(monkeypatch, capsys):
+    monkeypatch.setenv("PENUMBRA_API_HOST", "0.0.0.0")
+    monkeypatch.setattr("sys.argv", ["penumbra", "doctor"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "PENUMBRA_API_TOKEN" in capsys.readouterr().err
+
+
+def test_the_same_seed_draws_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        assert run(app, ["phantom", str(tmp_path / name), "--seed", "3", "--matrix", "128"]).exit_code == 0
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.dcm"))
+    assert len(files) > 40
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
