@@ -73,7 +73,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(1, 96, 128),
             spacing_zyx_mm=(3.0, 4.0, 4.0),
-            steps=2400,
+            steps=1500,
             batch=16,
         ),
         NetworkRecipe(

@@ -19,8 +19,11 @@ DESCRIPTION = (
 )
 
 
-def make_bundle(recipe: Recipe, run: Path, out: Path, *, version: str) -> Manifest:
-    """Copy the best weights of every network into `out` and write the manifest; figures are added by `with_metrics`."""
+def make_bundle(recipe: Recipe, run: Path, out: Path, *, version: str, note: str = "") -> Manifest:
+    """Copy the best weights of every network into `out` and write the manifest; `with_metrics` adds figures.
+
+    `note` says what else one must know to train it again.
+    """
     out.mkdir(parents=True, exist_ok=True)
     networks = {
         network.name: _network(network, run / network.name / "best.safetensors", out)
@@ -39,6 +42,7 @@ def make_bundle(recipe: Recipe, run: Path, out: Path, *, version: str) -> Manife
             "training_cases": recipe.training_cases,
             "validation_cases": recipe.validation_cases,
             "command": f"penumbra train --recipe {recipe.name} --out RUN",
+            **({"note": note} if note else {}),
         },
         preprocessing="soft-tissue window and tanh(HU/1000); CTV: and the CT inside bladder and rectum",
         level=0.5,

@@ -31,6 +31,7 @@ WARM_UP = 0.03
 WEIGHT_DECAY = 1e-4
 CLIP_NORM = 1.0
 HEAD_HASTE = 5.0
+RARITY = (2.0, 2.0, 4.0, 2.0, 60.0)  # weight of a structure's pixels in the localiser; unweighted, the bulb is never found
 SENSITIVE_SHARE = 0.25  # the localiser's last steps use L2 (paper: 10 of 40 epochs)
 
 Batch = tuple[Tensor, Tensor, Tensor | None]  # x, q, the CTV's distance map
@@ -147,7 +148,8 @@ def _is_head(name: str) -> bool:
 def _loss(output: Output, q: Tensor, distance: Tensor | None, *, sensitive: bool) -> Tensor:
     """The paper's loss plus cross-entropy: Dice alone leaves probabilities uncalibrated (SCIENCE 2.2)."""
     logits = _main_logits(output).float()
-    entropy = F.binary_cross_entropy_with_logits(logits, q)
+    rarity = torch.tensor(RARITY)[:, None, None] if q.dim() == 4 else None
+    entropy = F.binary_cross_entropy_with_logits(logits, q, pos_weight=rarity)
     if isinstance(output, AGMTNOutput) and distance is not None:
         return entropy + ctv_loss(output.float(), q, distance)
     p = torch.sigmoid(logits)
