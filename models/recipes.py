@@ -98,7 +98,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(56, 80, 64),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1200,
+            steps=2400,
         ),
         *(
             NetworkRecipe(
