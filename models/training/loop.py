@@ -31,7 +31,8 @@ WARM_UP = 0.03
 WEIGHT_DECAY = 1e-4
 CLIP_NORM = 1.0
 HEAD_HASTE = 5.0
-RARITY = (2.0, 2.0, 4.0, 2.0, 60.0)  # weight of a structure's pixels in the localiser; unweighted, the bulb is never found
+# Weight of a structure's pixels in the localiser, by channel; unweighted, the bulb is never found.
+RARITY = (2.0, 2.0, 4.0, 2.0, 60.0)
 SENSITIVE_SHARE = 0.25  # the localiser's last steps use L2 (paper: 10 of 40 epochs)
 
 Batch = tuple[Tensor, Tensor, Tensor | None]  # x, q, the CTV's distance map
