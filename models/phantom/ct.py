@@ -14,7 +14,7 @@ from models.phantom.lattice import FloatArray, Lattice, Points
 from models.phantom.variation import scanner_noise, texture
 
 AIR_HU = -1000.0
-SLAB_BYTES = 1_500_000  # voxels rendered at once: keeps the working set near 200 MB
+SLAB_VOXELS = 1_500_000  # voxels rendered at once: keeps the working set near 200 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Tissues:
 def render_ct(anatomy: Anatomy, tissues: Tissues, lattice: Lattice) -> NDArray[np.int16]:
     """The CT of one phantom in HU, (z, y, x) int16."""
     slices = lattice.shape_zyx[0]
-    step = max(1, SLAB_BYTES // (lattice.shape_zyx[1] * lattice.shape_zyx[2]))
+    step = max(1, SLAB_VOXELS // (lattice.shape_zyx[1] * lattice.shape_zyx[2]))
     slabs = [
         _render_slab(anatomy, tissues, lattice.slab(first, min(first + step, slices)), first)
         for first in range(0, slices, step)
