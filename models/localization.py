@@ -85,25 +85,21 @@ class Centre:
 
 
 def centroids(
-    probabilities: NDArray[np.float32],
-    spacing_zyx_mm: tuple[float, float, float],
-    *,
-    left_is_high_x: bool = True,
+    probabilities: NDArray[np.float32], spacing_zyx_mm: tuple[float, float, float]
 ) -> dict[str, Centre]:
     """Centre of each structure that was found.
 
     The largest connected component counts; of the femoral heads the largest two, told apart by their x.
 
     Args:
-        probabilities: (5, z, y, x), as `coarse_probabilities` gives them.
+        probabilities: (5, z, y, x), as `coarse_probabilities` gives them; x grows to the patient's left (LPS).
         spacing_zyx_mm: of that grid.
-        left_is_high_x: whether x grows to the patient's left (LPS).
     """
     voxel_cc = float(np.prod(spacing_zyx_mm)) / 1000
     found: dict[str, Centre] = {}
     for row in STRUCTURES:
         pieces = _components(probabilities[row.channel] >= 0.5, voxel_cc)
-        centre = _head(row, pieces, left_is_high_x) if row.name.startswith("Femur") else _largest(row, pieces)
+        centre = _head(row, pieces) if row.name.startswith("Femur") else _largest(row, pieces)
         if centre is not None:
             found[row.name] = centre
     return found
@@ -128,9 +124,10 @@ def _largest(row: Structure, pieces: list[Centre]) -> Centre | None:
     return pieces[0] if pieces and pieces[0].volume_cc >= MIN_VOLUME_CC[row.name] else None
 
 
-def _head(row: Structure, pieces: list[Centre], left_is_high_x: bool) -> Centre | None:  # noqa: FBT001
+def _head(row: Structure, pieces: list[Centre]) -> Centre | None:
     """Left or right of the two largest pieces; one alone cannot be told apart and is not taken."""
     pair = sorted((p for p in pieces[:2] if p.volume_cc >= MIN_HEAD_CC), key=lambda p: p.index_zyx[2])
     if len(pair) < 2:
         return None
-    return pair[1] if (row.name == "Femur_Head_L") == left_is_high_x else pair[0]
+    right, left = pair
+    return left if row.name == "Femur_Head_L" else right
