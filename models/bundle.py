@@ -89,6 +89,11 @@ class Bundle:
     localizer: LocalizationUNet
     networks: Mapping[str, StochasticUNet]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.localizer.parameters()).device
+
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
     """Manifest and its SHA-256; raises `BundleError`."""

@@ -92,14 +92,13 @@ def _show_result(document: dict) -> None:  # type: ignore[type-arg]
     """Print what a finished job found."""
     rows = []
     for s in document["structures"]:
-        width = s["band_mm"]["mean"]
         rows.append(
             [
                 s["name"],
                 f"{s['volume_cc']:.1f}",
                 f"{s['lower_volume_cc']:.1f} to {s['upper_volume_cc']:.1f}",
-                f"{s['quality']:.3f}" if s["quality_validated"] else "not validated",
-                "-" if width is None else f"{width:.1f}",
+                terminal.quality_of(s),
+                terminal.band_of(s),
             ]
         )
     terminal.table(["structure", "cc", "bounds cc", "quality", "band mm"], rows)

@@ -136,18 +136,8 @@ def _check(out: Path, seconds: float) -> None:
     document = json.loads((out / "result.json").read_text())
     rows = []
     for s in document["structures"]:
-        score = scores[s["name"]]
-        width = s["band_mm"]["mean"]
-        quality = f"{s['quality']:.3f}" if s["quality_validated"] else "not validated"
-        rows.append(
-            [
-                s["name"],
-                f"{s['volume_cc']:.1f}",
-                quality,
-                "-" if width is None else f"{width:.1f}",
-                f"{score.dsc:.3f}",
-            ]
-        )
+        dsc = f"{scores[s['name']].dsc:.3f}"
+        rows.append([s["name"], f"{s['volume_cc']:.1f}", terminal.quality_of(s), terminal.band_of(s), dsc])
     terminal.table(["structure", "volume cc", "quality", "band mm", "DSC against truth"], rows)
     identity = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID")
     ct, rtstruct = (

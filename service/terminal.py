@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -56,6 +57,17 @@ def describe(report: ProgressReport) -> str:
     if report.passes_total:
         parts.append(f"pass {report.passes_done}/{report.passes_total}")
     return " ".join(part for part in parts if part).ljust(38)
+
+
+def quality_of(structure: Mapping[str, Any]) -> str:
+    """The quality of a structure of `result.json`, as a cell."""
+    return f"{structure['quality']:.3f}" if structure["quality_validated"] else "not validated"
+
+
+def band_of(structure: Mapping[str, Any]) -> str:
+    """The mean width of a structure's band, as a cell; "-" where it has no lower bound."""
+    width = structure["band_mm"]["mean"]
+    return "-" if width is None else f"{width:.1f}"
 
 
 def table(columns: list[str], rows: list[list[str]], *, title: str | None = None) -> None:

@@ -54,7 +54,7 @@ def segment(series: CTSeries, bundle: Bundle, *, sampling: Sampling, progress: P
         bundle=BundleCard.of(bundle),
         passes=sampling.passes,
         seed=sampling.seed,
-        device=run.device.type,
+        device=bundle.device.type,
         findings=tuple(run.findings),
         seconds=run.seconds,
     )
@@ -72,17 +72,13 @@ class _Run:
     findings: list[Finding] = field(default_factory=list)
     finished: int = 0  # structures done
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.bundle.localizer.parameters()).device
-
     def localize(self) -> dict[str, NDArray[np.float64]]:
         """Stage 1: centre of each structure, LPS mm."""
         self.progress(ProgressReport(stage="localising", percent=START_PERCENT / 2))
         with self._timed("localise"):
             grid = self._localizer_grid()
             hu = np.asarray(resample(self.series.hu, self.series.grid, grid, outside=AIR_HU), dtype=np.int16)
-            probabilities = coarse_probabilities(self.bundle.localizer, hu, device=self.device)
+            probabilities = coarse_probabilities(self.bundle.localizer, hu, device=self.bundle.device)
             found = centroids(probabilities, grid.spacing_mm[::-1])
         if any(name not in found for name in PELVIS):
             raise NoPelvis
@@ -119,7 +115,7 @@ class _Run:
     def _sample(self, name: str, voi: Grid, channels: NDArray[np.float32]) -> StructureResult | None:
         """Fifty passes over one VOI; None (and a finding) when the mean contour is empty."""
         with self._timed(name):
-            x = torch.from_numpy(channels)[None].to(self.device)
+            x = torch.from_numpy(channels)[None].to(self.bundle.device)
             samples = sample(
                 self.bundle.networks[name],
                 x,

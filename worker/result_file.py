@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.bundle_info import BundleCard
 from worker.errors import PenumbraError
 from worker.job_folder import JobRequest, OutcomeState, write_atomically
 from worker.result import Result, StructureResult
@@ -62,8 +61,7 @@ def _head(state: OutcomeState, reason: dict[str, str] | None, series_uid: str) -
 
 
 def _bundle(result: Result) -> dict[str, str]:
-    card: BundleCard | object = result.bundle
-    return {key: getattr(card, key) for key in ("name", "version", "sha256", "intended_use")}
+    return {key: getattr(result.bundle, key) for key in ("name", "version", "sha256", "intended_use")}
 
 
 def _structure(s: StructureResult, series: CTSeries, names: Mapping[str, str]) -> dict[str, object]:

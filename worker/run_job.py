@@ -71,7 +71,10 @@ def _contour(
     )
     read_s = time.perf_counter() - start
     sampling = Sampling(
-        passes=request.passes, seed=request.seed, level=bundle.manifest.level, batch=_batch(settings.device)
+        passes=request.passes,
+        seed=request.seed,
+        level=bundle.manifest.level,
+        batch=_batch(bundle.device.type),
     )
     result = segment(series, bundle, sampling=sampling, progress=progress)
     doubts = check_result(result)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.phantom import shapes
 from models.phantom.anatomy import LEFT, RIGHT, Anatomy, draw_anatomy
 from models.phantom.ct import Tissues, render_ct
-from models.phantom.lattice import FloatArray, Lattice, Points
+from models.phantom.lattice import FloatArray, Lattice
 from models.phantom.physician import Physician, draw_physician
 
 TRUTH_WITHIN_YX_MM = ((-90.0, -155.0), (130.0, 155.0))  # corners (y, x); no structure reaches further
@@ -39,11 +39,8 @@ class PhantomPatient:
 
     def _truth_near(self, lattice: Lattice) -> dict[str, FloatArray]:
         p = self.anatomy.warp.points(lattice)
-        z, y, x = (
-            lattice.axis_mm(axis).reshape([-1 if i == axis else 1 for i in range(3)]) for axis in range(3)
-        )
         return {
-            "CTV": self.physician.ctv(self.anatomy, p, where=Points(x, y, z)),
+            "CTV": self.physician.ctv(self.anatomy, p, where=lattice.points()),
             "Bladder": self.anatomy.bladder(p),
             "Rectum": self.anatomy.rectum(p),
             "Femur_Head_L": self.anatomy.femoral_head(p, LEFT),

@@ -29,6 +29,11 @@ class Lattice:
         steps = np.arange(self.shape_zyx[axis], dtype=np.float32)
         return np.float32(self.origin_zyx_mm[axis]) + steps * np.float32(self.spacing_zyx_mm[axis])
 
+    def points(self) -> Points:
+        """The lattice's points by their axes: three arrays that broadcast to (z, y, x)."""
+        z, y, x = self.axis_mm(0), self.axis_mm(1), self.axis_mm(2)
+        return Points(x[None, None, :], y[None, :, None], z[:, None, None])
+
     def slab(self, first: int, last: int) -> Lattice:
         """The slices `first` to `last` (exclusive) as a lattice of their own."""
         z_mm = self.origin_zyx_mm[0] + first * self.spacing_zyx_mm[0]

@@ -62,11 +62,8 @@ class Warp:
 
     def points(self, lattice: Lattice) -> Points:
         """The lattice's points after displacement, in mm, each (z, y, x)."""
-        z, y, x = (
-            lattice.axis_mm(axis).reshape([-1 if i == axis else 1 for i in range(3)]) for axis in range(3)
-        )
-        plain = Points(x, y, z)
-        return Points(x + self.x.at(plain), y + self.y.at(plain), z + self.z.at(plain))
+        p = lattice.points()
+        return Points(p.x + self.x.at(p), p.y + self.y.at(p), p.z + self.z.at(p))
 
 
 def texture(rng: np.random.Generator, lattice: Lattice, *, grain_mm: float) -> FloatArray:
