@@ -233,7 +233,7 @@ def _settings(**given: object) -> ServiceSettings:
 
 def main() -> None:
     """Run the command line; what we can explain becomes a sentence and an exit code."""
-    from service.physics_cli import add_commands
+    from service.physics import add_commands
 
     add_commands(app)
     try:

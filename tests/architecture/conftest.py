@@ -7,7 +7,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from service import cli, physics_cli
+from service import cli, physics
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +21,6 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def penumbra() -> Callable[..., Result]:
     """Run `penumbra` in this process: `penumbra("bench", "mc", "--help")`."""
-    physics_cli.add_commands(cli.app)
+    physics.add_commands(cli.app)
     runner = CliRunner()
     return lambda *arguments: runner.invoke(cli.app, arguments)

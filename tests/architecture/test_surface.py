@@ -15,7 +15,7 @@ WITHOUT_TORCH = (
     "service.app",
     "service.cli",
     "service.listener",
-    "service.physics_cli",
+    "service.physics",
     "service.reconciler",
     "service.serve",
     "service.worker_process",

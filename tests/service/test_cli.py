@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli import app, main
-from service.physics_cli import add_commands
+from service.physics import add_commands
 
 add_commands(app)
 run = CliRunner().invoke

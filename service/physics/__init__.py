@@ -1,0 +1,17 @@
+"""The physicist's commands, one file each: train, evaluate, bench, doctor."""
+
+from __future__ import annotations
+
+import typer
+
+from service.physics.bench import bench
+from service.physics.doctor import doctor
+from service.physics.evaluate import evaluate
+from service.physics.train import train
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands into `penumbra`."""
+    for command in (train, evaluate, doctor):
+        app.command()(command)
+    app.add_typer(bench, name="bench")
