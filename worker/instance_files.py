@@ -21,11 +21,11 @@ _FIRST_TAGS: Final = {struct.pack("<HH", 8, e) for e in (0, 1, 5, 8, 0x12, 0x13,
 _MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 # RT objects, structured reports, key objects, presentation states, registrations and segmentations,
 # encapsulated documents: they accompany a CT in an export and are not images that could be mistaken for it.
-_COMPANIONS: Final = tuple(f"1.2.840.10008.5.1.4.1.1.{n}." for n in (481, 88, 11, 66, 104)) + (
+COMPANIONS: Final = tuple(f"1.2.840.10008.5.1.4.1.1.{n}." for n in (481, 88, 11, 66, 104)) + (
     "1.2.840.10008.5.1.4.1.1.66",
 )
 # What pydicom raises on damaged files, collected over truncations and bit flips.
-_DAMAGED: Final = (
+DAMAGED: Final = (
     InvalidDicomError,
     AttributeError,
     EOFError,
@@ -79,13 +79,13 @@ def read_ct_headers(folder: Path) -> tuple[list[InstanceFile], list[Finding]]:
         UnreadableInstance: a header is damaged.
     """
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
-    dicom = [path for path in files if _is_dicom(path)]
+    dicom = [path for path in files if is_dicom(path)]
     if not dicom:
         raise NoDicom(f"None of the {len(files)} files is a DICOM instance." if files else None)
     total = len(dicom)
     instances = [_read(path, f"file {n} of {total}, by name") for n, path in enumerate(dicom, start=1)]
     instances = [i for i in instances if i.sop_class_uid != _MEDIA_DIRECTORY]
-    images = [i for i in instances if not i.sop_class_uid.startswith(_COMPANIONS)]
+    images = [i for i in instances if not i.sop_class_uid.startswith(COMPANIONS)]
     slices = [i for i in images if not _is_localizer(i)]
     _check_kind(instances, images, slices)
     return slices, list(
@@ -144,7 +144,7 @@ def _is_localizer(instance: InstanceFile) -> bool:
     return "LOCALIZER" in (instance.header.get("ImageType") or ())
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
     """PS3.10 7.1, or a bare data set that starts with group 0008 as old exports do."""
     with path.open("rb") as file:
         head = file.read(132)
@@ -169,7 +169,7 @@ def _read(path: Path, place: str) -> InstanceFile:
         _add_uids(header, meta)
         label, damage = _label(header, place), False
         header.get("ImageType"), header.get("Modality"), header.get("NumberOfFrames")
-    except _DAMAGED:
+    except DAMAGED:
         header, offset, size, damage = Dataset(), None, 0, True
         _add_uids(header, meta)
         label = _label(header, place)
@@ -187,7 +187,7 @@ def _read(path: Path, place: str) -> InstanceFile:
 def _meta(path: Path) -> FileMetaDataset | Dataset:
     try:
         return read_file_meta_info(path)
-    except _DAMAGED:
+    except DAMAGED:
         return Dataset()
 
 

@@ -53,8 +53,15 @@ def rasterise(dataset: Dataset, series: CTSeries) -> dict[str, NDArray[np.bool_]
     return masks
 
 
-def rasterise_rois(dataset: Dataset, series: CTSeries) -> Iterator[tuple[str, Raster]]:
+def rasterise_rois(
+    dataset: Dataset, series: CTSeries, *, off_plane_mm: float = _OFF_PLANE_MM
+) -> Iterator[tuple[str, Raster]]:
     """The same one by one, and only the block that each ROI covers.
+
+    Args:
+        dataset: the RTSTRUCT.
+        series: the CT.
+        off_plane_mm: how far a contour's points may lie from their slice; others' writers round.
 
     Raises:
         RoundTripFailed: a contour does not lie on one of the series' slices.
@@ -66,7 +73,7 @@ def rasterise_rois(dataset: Dataset, series: CTSeries) -> Iterator[tuple[str, Ra
         pieces: list[tuple[int, bool, Raster]] = []
         for contour in roi.get("ContourSequence") or ():
             if contour.ContourGeometricType in {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}:
-                index, points = _on_slice(contour, series, slices, name)
+                index, points = _on_slice(contour, series, slices, name=name, off_plane_mm=off_plane_mm)
                 exclusive = contour.ContourGeometricType == "CLOSEDPLANAR_XOR"
                 pieces.append((index, exclusive, _fill(points, index, series.hu.shape)))
         yield name, _union(pieces)
@@ -131,7 +138,7 @@ def _expected(result: Result, naming: RoiNaming) -> dict[str, tuple[StructureRes
 
 
 def _on_slice(
-    contour: Dataset, series: CTSeries, slices: Mapping[str, int], name: str
+    contour: Dataset, series: CTSeries, slices: Mapping[str, int], *, name: str, off_plane_mm: float
 ) -> tuple[int, NDArray[np.float64]]:
     """Slice index and pixel coordinates (n, 2) column, row of a contour."""
     flat = np.array(_decimal_strings(contour), dtype=np.float64)
@@ -147,7 +154,7 @@ def _on_slice(
     else:
         index = int(np.argmin(np.abs((series.slice_positions_mm - points[0]) @ axes[:, 2])))
     local = (points - series.slice_positions_mm[index]) @ axes
-    if np.abs(local[:, 2]).max() > _OFF_PLANE_MM:
+    if np.abs(local[:, 2]).max() > off_plane_mm:
         raise RoundTripFailed(
             f"A contour of {name} lies {np.abs(local[:, 2]).max():.2f} mm off instance "
             f"{series.sop_instance_uids[index]}."
