@@ -130,9 +130,9 @@ def _follow(rest: httpx.Client) -> dict:  # type: ignore[type-arg]
 
 def _check(out: Path, seconds: float) -> None:
     """Compare what came back with the phantom's truth, from the files, and print it."""
-    from worker.evaluate import score_case
+    from worker.evaluation.case_scoring import score_case
 
-    scores = {s.structure: s for s in score_case(out, out)}
+    scores = {s.structure: s for s in score_case(out, out).scores}
     document = json.loads((out / "result.json").read_text())
     rows = []
     for s in document["structures"]:

@@ -5,176 +5,139 @@ What is compared are the written RTSTRUCTs, rasterised on the CT by the reader t
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-from pydicom import dcmread
-from scipy.stats import spearmanr
+import torch
 
-from models.bundle import Metric
-from models.evaluation.metrics import average_surface_distance_mm, dice
-from models.structures import STRUCTURES, structure
-from models.training.bundling import QUALITY_METRIC
-from worker.job_folder import JobRequest
+from models.bundle import read_manifest
+from worker.bundle_info import find_bundles
+from worker.errors import Failed
+from worker.evaluation.case_scoring import score_case
+from worker.evaluation.scores import CaseScore
+from worker.evaluation.tables import write_scores
+from worker.job_folder import RESULT_NAME, JobRequest
 from worker.ledger import ProgressReport
-from worker.phantom_case import truth_name
-from worker.round_trip import rasterise
 from worker.run_job import run
-from worker.series import read_series
+from worker.settings import SHIPPED_BUNDLE, WorkerSettings
 
 OnCase = Callable[[int, int], None]
+PAPER = "paper"
+
+
+class EvaluationFailed(Failed):
+    """The evaluation cannot be made as asked."""
+
+    code = "evaluation-failed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
-    """One structure of one case."""
+class Evaluation:
+    """What to evaluate.
 
-    case: str
-    structure: str
-    dsc: float
-    asd_mm: float
-    lower_in_mean: bool
-    mean_in_upper: bool
-    truth_in_upper: float  # share of the true volume inside the upper bound
-    volume_cc: float
-    truth_cc: float
-    quality: float
-    band_mm: float | None
+    Attributes:
+        cases_dir: folder of `case-*` folders with `ct/` and `truth.dcm`.
+        out: one result folder per case, the tables and the report.
+        request: bundle, passes, seed and mode of the bounds.
+        also_paper: whether to do it all again with the paper's bounds, where the request's are others. The mean
+            contours are the same; it costs a second segmentation.
+        jobs: cases at a time, a process and a core each.
+        at_most: only the first cases.
+    """
+
+    cases_dir: Path
+    out: Path
+    request: JobRequest
+    also_paper: bool = False
+    jobs: int = 1
+    at_most: int | None = None
+
+    @property
+    def cases(self) -> list[Path]:
+        """The case folders, in order."""
+        return sorted(path.parent for path in self.cases_dir.glob("*/truth.dcm"))[: self.at_most]
 
 
-def evaluate(cases_dir: Path, out: Path, request: JobRequest, *, on_case: OnCase) -> list[Score]:
-    """Segment and score every `case-*` folder (`ct/`, `truth.dcm`); leaves results, `scores.csv`, `summary.json`.
+def evaluate(plan: Evaluation, *, on_case: OnCase) -> list[CaseScore]:
+    """Segment and score every case; leaves a result folder for each, `cases.json`, `scores.csv`, `summary.json`.
 
     Cases whose `result.json` is there already are not segmented again, so a stopped evaluation goes on.
+
+    Raises:
+        EvaluationFailed: no cases, or the folder holds results of another bundle, seed or number of passes.
     """
-    cases = sorted(path.parent for path in cases_dir.glob("*/truth.dcm"))
-    scores: list[Score] = []
-    for number, case in enumerate(cases, start=1):
-        folder = out / case.name
-        if not (folder / "result.json").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            run(request, case / "ct", folder, progress=_silent)
-        scores += score_case(case, folder)
-        on_case(number, len(cases))
-    _write(scores, out)
+    cases = plan.cases
+    if not cases:
+        raise EvaluationFailed(
+            f"There are no cases below {plan.cases_dir}: no folder with ct/ and truth.dcm."
+        )
+    _check_earlier_results(plan)
+    done: dict[str, list[CaseScore]] = {}
+    on_case(0, len(cases))
+    for name, scores in _evaluated(plan, cases):
+        done[name] = scores
+        on_case(len(done), len(cases))
+    everything = [score for name in sorted(done) for score in done[name]]
+    write_scores(everything, plan.out)
+    return everything
+
+
+def _evaluated(plan: Evaluation, cases: list[Path]) -> Iterator[tuple[str, list[CaseScore]]]:
+    """The cases as they are ready."""
+    if plan.jobs == 1:
+        for case in cases:
+            yield case.name, _evaluate_case(plan, case)
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(plan.jobs, mp_context=context, initializer=_on_one_core) as pool:
+        waiting = {pool.submit(_evaluate_case, plan, case): case.name for case in cases}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+
+
+def _evaluate_case(plan: Evaluation, case: Path) -> list[CaseScore]:
+    folder = plan.out / case.name
+    _segment_once(plan.request, case, folder)
+    scores = [score_case(case, folder)]
+    if plan.also_paper and scores[0].state == "done" and scores[0].bounds != PAPER:
+        _segment_once(plan.request.model_copy(update={"bounds": PAPER}), case, folder / PAPER)
+        scores.append(score_case(case, folder / PAPER))
     return scores
 
 
-def score_case(case: Path, result: Path) -> Iterator[Score]:
-    """Compare the result of one case with its truth; a structure that is missing scores 0."""
-    document = json.loads((result / "result.json").read_text())
-    found = {s["name"]: s for s in document["structures"]}
-    series = read_series(case / "ct")
-    truth = rasterise(dcmread(case / "truth.dcm"), series)
-    written = rasterise(dcmread(result / "rtstruct.dcm"), series) if found else {}
-    empty = np.zeros(series.hu.shape, bool)
-    voxel_cc = series.grid.voxel_mm3 / 1000
-    spacing = series.grid.spacing_mm[::-1]
-    for row in STRUCTURES:
-        s = found.get(row.name)
-        names = s["roi_names"] if s else {}
-        lower, mean, upper = (written.get(names.get(kind, ""), empty) for kind in ("lower", "mean", "upper"))
-        true = truth[truth_name(row.name)]
-        yield Score(
-            case=case.name,
-            structure=row.name,
-            dsc=dice(mean, true),
-            asd_mm=average_surface_distance_mm(mean, true, spacing),
-            lower_in_mean=not (lower & ~mean).any(),
-            mean_in_upper=not (mean & ~upper).any(),
-            truth_in_upper=float((true & upper).sum() / true.sum()),
-            volume_cc=float(mean.sum() * voxel_cc),
-            truth_cc=float(true.sum() * voxel_cc),
-            quality=s["quality"] if s else 0.0,
-            band_mm=s["band_mm"]["mean"] if s else None,
-        )
+def _segment_once(request: JobRequest, case: Path, folder: Path) -> None:
+    if not (folder / RESULT_NAME).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        run(request, case / "ct", folder, progress=_silent)
 
 
-def summarise(scores: list[Score]) -> list[dict[str, object]]:
-    """Per structure: mean and least DSC, mean ASD, number of cases."""
-    rows: list[dict[str, object]] = []
-    for row in STRUCTURES:
-        own = [s for s in scores if s.structure == row.name]
-        if own:
-            rows.append(
-                {
-                    "structure": row.name,
-                    "cases": len(own),
-                    "dsc_mean": round(float(np.mean([s.dsc for s in own])), 4),
-                    "dsc_min": round(min(s.dsc for s in own), 4),
-                    "asd_mm_mean": round(float(np.mean([s.asd_mm for s in own])), 3),
-                    "nested": all(s.lower_in_mean and s.mean_in_upper for s in own),
-                }
+def _check_earlier_results(plan: Evaluation) -> None:
+    """Refuse to mix: what is there must come from the same bundle, seed and number of passes."""
+    settings = WorkerSettings()
+    name = plan.request.bundle or settings.bundle or SHIPPED_BUNDLE
+    folder = find_bundles(settings.bundles_dir).get(name)
+    digest = read_manifest(folder)[1] if folder else None
+    for case in plan.cases:
+        path = plan.out / case.name / RESULT_NAME
+        if not path.exists():
+            continue
+        document = json.loads(path.read_text())
+        bundle = (document["bundle"] or {}).get("sha256", digest)
+        asked = (digest, plan.request.passes, plan.request.seed)
+        if (bundle, document["passes"], document["seed"]) != asked:
+            raise EvaluationFailed(
+                f"{plan.out} holds results of another bundle, seed or number of passes ({case.name}).",
+                remedy="Take a new folder for --out.",
             )
-    return rows
 
 
-def quality_r2(scores: list[Score]) -> float:
-    """R² of quality against the true DSC, pooled over the organs as in the paper.
-
-    Pooling shows mostly that organs differ; `quality_rank` is the stricter figure.
-    """
-    organs = [s for s in scores if structure(s.structure).kind == "organ"]
-    return float(np.corrcoef([s.quality for s in organs], [s.dsc for s in organs])[0, 1] ** 2)
-
-
-def quality_rank(scores: list[Score], name: str) -> float:
-    """Spearman's rank correlation of quality with the true DSC within one structure."""
-    own = [s for s in scores if s.structure == name]
-    return float(spearmanr([s.quality for s in own], [s.dsc for s in own]).statistic)
-
-
-def manifest_metrics(scores: list[Score], command: str) -> list[Metric]:
-    """What a bundle's manifest says about itself: DSC and rank of quality per structure, pooled R² of quality."""
-    metrics: list[Metric] = []
-    for row in summarise(scores):
-        name, cases = str(row["structure"]), len([s for s in scores if s.structure == row["structure"]])
-        dsc = [s.dsc for s in scores if s.structure == name]
-        metrics += [
-            Metric(
-                name="DSC",
-                structure=name,
-                mean=_round(np.mean(dsc)),
-                minimum=_round(min(dsc)),
-                cases=cases,
-                command=command,
-            ),
-            Metric(
-                name="quality rank",
-                structure=name,
-                mean=_round(quality_rank(scores, name)),
-                cases=cases,
-                command=command,
-            ),
-        ]
-    cases = len({s.case for s in scores})
-    return [
-        *metrics,
-        Metric(
-            name=QUALITY_METRIC,
-            structure="organs",
-            mean=_round(quality_r2(scores)),
-            cases=cases,
-            command=command,
-        ),
-    ]
-
-
-def _round(value: float | np.floating) -> float:
-    return round(float(value), 4)
-
-
-def _write(scores: list[Score], out: Path) -> None:
-    with (out / "scores.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(Score.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(score) for score in scores)
-    (out / "summary.json").write_text(json.dumps(summarise(scores), indent=2) + "\n")
+def _on_one_core() -> None:
+    torch.set_num_threads(1)
 
 
 def _silent(_report: ProgressReport) -> None:
-    """Cases are counted, passes are not shown."""
+    """Progress is by case here."""

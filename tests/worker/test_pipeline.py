@@ -13,7 +13,7 @@ from models.monte_carlo import Sampling
 from worker.bundle_info import open_bundle
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.errors import Cancelled, NoPelvis, ResultImplausible
-from worker.evaluate import score_case
+from worker.evaluation.case_scoring import score_case
 from worker.grid import Grid
 from worker.job_folder import JobRequest
 from worker.phantom_case import truth_name, write_phantom_case
@@ -62,7 +62,7 @@ def done(case, tmp_path_factory) -> Path:
 
 
 def test_the_written_contours_fit_the_truth(case, done):
-    scores = {s.structure: s for s in score_case(case, done)}
+    scores = {s.structure: s for s in score_case(case, done).scores}
     assert {name: round(s.dsc, 3) for name, s in scores.items() if s.dsc < LEAST_DSC[name]} == {}
     assert all(s.lower_in_mean and s.mean_in_upper for s in scores.values())
 
