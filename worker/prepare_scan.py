@@ -24,7 +24,9 @@ from worker.instance_files import COMPANIONS, DAMAGED, is_dicom
 OnFile = Callable[[int, int], None]
 MAX_STRUCTURE_SET_BYTES: Final = 500_000_000
 _SERIES: Final = Tag("SeriesInstanceUID")
-_IDENTITY: Final = [Tag(keyword) for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")]
+_IDENTITY: Final[list[BaseTag | int]] = [
+    Tag(keyword) for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
+]
 _MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 
 
@@ -111,7 +113,10 @@ def assign(tree: Tree) -> tuple[dict[str, list[tuple[StructureSetFile, str]]], l
 
 
 def _owners(
-    structure_set: StructureSetFile, tree: Tree, by_instance: Mapping[str, str], frames: Mapping[str, list[str]]
+    structure_set: StructureSetFile,
+    tree: Tree,
+    by_instance: Mapping[str, str],
+    frames: Mapping[str, list[str]],
 ) -> tuple[list[str], str]:
     """The CT series of a structure set, by the first rule that finds one."""
     named = sorted(structure_set.series & set(tree.ct))
@@ -183,7 +188,7 @@ def _identity(path: Path) -> Dataset:
 
 
 def _after_series(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag > _SERIES
+    return bool(tag > _SERIES)
 
 
 def _structure_set(path: Path) -> StructureSetFile:

@@ -125,7 +125,8 @@ def _closed(roi: Dataset, elsewhere: Mapping[str, str]) -> list[Dataset]:
         contours.append(copy)
     if foreign:
         raise ContourProblem(
-            "other-series", f"{foreign} of its {len(contours)} contours are drawn on images of another series."
+            "other-series",
+            f"{foreign} of its {len(contours)} contours are drawn on images of another series.",
         )
     return contours
 
@@ -147,7 +148,9 @@ def _finer(series: CTSeries) -> tuple[CTSeries, int]:
         frame_of_reference_uid=grid.frame_of_reference_uid,
     )
     no_image = np.broadcast_to(np.int16(0), fine.shape_zyx)
-    return replace(series, grid=fine, hu=no_image, slice_positions_mm=series.slice_positions_mm + move), factor
+    return replace(
+        series, grid=fine, hu=no_image, slice_positions_mm=series.slice_positions_mm + move
+    ), factor
 
 
 def _fill(contours: list[Dataset], fine: CTSeries) -> tuple[NDArray[np.bool_], tuple[int, int, int], bool]:
@@ -201,9 +204,9 @@ def _distances(inside: NDArray[np.bool_], spacing_yx_mm: tuple[float, ...]) -> N
         distance[z] = ndimage.distance_transform_edt(inside[z], sampling=spacing_yx_mm)
         distance[z] -= ndimage.distance_transform_edt(~inside[z], sampling=spacing_yx_mm)
     for before, after in zip(filled, filled[1:], strict=False):
-        for z in range(before + 1, after):
-            share = (z - before) / (after - before)
-            distance[z] = (1 - share) * distance[before] + share * distance[after]
+        for between in range(int(before) + 1, int(after)):
+            share = (between - before) / (after - before)
+            distance[between] = (1 - share) * distance[before] + share * distance[after]
     distance[: filled[0]] = -np.abs(distance[filled[0]])
     distance[filled[-1] + 1 :] = -np.abs(distance[filled[-1]])
     return distance

@@ -1,4 +1,4 @@
-"""The physicist's commands, one file each: train, evaluate, bench, doctor."""
+"""The physicist's commands, one file each: prepare, train, evaluate, bench, doctor."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import typer
 from service.physics.bench import bench
 from service.physics.doctor import doctor
 from service.physics.evaluate import evaluate
+from service.physics.prepare import prepare
 from service.physics.train import train
 
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands into `penumbra`."""
-    for command in (train, evaluate, doctor):
+    for command in (prepare, train, evaluate, doctor):
         app.command()(command)
     app.add_typer(bench, name="bench")
