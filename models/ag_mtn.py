@@ -1,15 +1,19 @@
-"""AG-MTN, the anatomy-guided multi-task network of the CTV (Balagopal et al. 2021, CTV segmentation)."""
+"""AG-MTN, the anatomy-guided multi-task network of the CTV (Balagopal et al. 2021, CTV segmentation).
+
+The ablation leaves out one or both of its ideas: MTN has no guide, AG-UNet no second task, the U-Net neither.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from models.blocks import Conv3d, PlainBlock
-from models.stochastic import KEEP_DEEP_TO_SHALLOW, Draws, Encoder, LeanDecoder, Shared, StochasticUNet
+from models.oar_unet import OARUNet
+from models.stochastic import Encoder, LeanDecoder, Placement, StochasticUNet, keep_shares
+
+GUIDED, UNGUIDED = 3, 2  # inputs: two views of the CT, and the CT inside bladder and rectum
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,15 @@ class AGMTN(StochasticUNet):
     def __init__(
         self,
         *,
-        inputs: int = 3,
+        inputs: int = GUIDED,
         width: int = 16,
         levels: int = 4,
-        keep: Sequence[float] = KEEP_DEEP_TO_SHALLOW,
+        placement: Placement = "bottleneck",
     ) -> None:
         """A network of `levels` resolutions; `width` filters at the first, doubling downwards."""
         super().__init__()
-        self.encoder = Encoder(inputs, width=width, levels=levels, block=PlainBlock)
-        filters = self.encoder.filters
+        self.encoder = Encoder(inputs, width=width, levels=levels, block=PlainBlock, placement=placement)
+        filters, keep = self.encoder.filters, keep_shares(levels)
         self.segmentation = LeanDecoder(filters, keep=keep)
         self.head = Conv3d(self.segmentation.filters[-1], 1, 1)
         self.auxiliary = nn.ModuleList(Conv3d(f, 1, 1) for f in self.segmentation.filters[-3:-1])
@@ -72,15 +76,27 @@ class AGMTN(StochasticUNet):
             distance=self.distance_head(apart),
         )
 
-    def deterministic_part(self, x: Tensor) -> Shared:
-        """Encoder, bottleneck and skip projections of one case (1, channel, z, y, x)."""
-        return self.segmentation.share(self.encoder(x))
-
-    def stochastic_part(self, shared: Shared, draws: Draws | None = None) -> Tensor:
-        """Probabilities (passes, z, y, x)."""
-        return torch.sigmoid(self.head(self.segmentation(shared, draws)[-1]))[:, 0]
+    @property
+    def contour_decoder(self) -> LeanDecoder:
+        """The decoder of the segmentation."""
+        return self.segmentation
 
 
-def ag_mtn(*, width: int = 16, levels: int = 4) -> AGMTN:
+def ag_mtn(*, width: int = 16, levels: int = 4, placement: Placement = "bottleneck") -> AGMTN:
     """The CTV's network."""
-    return AGMTN(width=width, levels=levels)
+    return AGMTN(width=width, levels=levels, placement=placement)
+
+
+def mtn(*, width: int = 16, levels: int = 4, placement: Placement = "bottleneck") -> AGMTN:
+    """Two tasks, no guide (ablation)."""
+    return AGMTN(inputs=UNGUIDED, width=width, levels=levels, placement=placement)
+
+
+def ag_unet(*, width: int = 16, levels: int = 4, placement: Placement = "bottleneck") -> OARUNet:
+    """A guide, one task (ablation)."""
+    return OARUNet(block=PlainBlock, inputs=GUIDED, width=width, levels=levels, placement=placement)
+
+
+def plain_unet(*, width: int = 16, levels: int = 4, placement: Placement = "bottleneck") -> OARUNet:
+    """No guide, one task: the baseline of the ablation."""
+    return OARUNet(block=PlainBlock, inputs=UNGUIDED, width=width, levels=levels, placement=placement)

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from models.localization import LocalizationUNet
-from models.recipes import FACTORIES, LOCALIZER
-from models.stochastic import StochasticUNet
+from models.recipes import FACTORIES, LOCALIZER, build_network
+from models.stochastic import Placement, StochasticUNet
 from models.structures import STRUCTURES
 
 MANIFEST = "bundle.json"
@@ -36,8 +36,10 @@ class Network(BaseModel):
     levels: int
     voi_size_zyx: tuple[int, int, int]
     spacing_zyx_mm: tuple[float, float, float]
-    dropblock_keep: tuple[float, ...]  # per site, from the bottleneck to full resolution
+    # per site: those of the encoder, if it has any, from full resolution down; then those of the decoders, upwards
+    dropblock_keep: tuple[float, ...]
     dropblock_block: int
+    placement: Placement = "bottleneck"
     file: str
     sha256: str
 
@@ -133,7 +135,7 @@ def _load_network(folder: Path, name: str, spec: Network) -> nn.Module:
         raise BundleError(f"{name}: {spec.file} is not the file the manifest was written for (hash differs)")
     if spec.factory not in FACTORIES:
         raise BundleError(f"{name}: unknown architecture {spec.factory}")
-    network = FACTORIES[spec.factory](width=spec.width, levels=spec.levels)
+    network = build_network(spec.factory, width=spec.width, levels=spec.levels, placement=spec.placement)
     try:
         network.load_state_dict(load_file(file))
     except RuntimeError as error:

@@ -1,8 +1,9 @@
 """The contract of two halves, and the lean decoder that makes the second half cheap.
 
-Fifty passes differ only from the first DropBlock on. DropBlock starts at the bottleneck, so everything before it,
-the encoder and the projections of its skip connections, is computed once per case (`deterministic_part`); a pass is
-the decoder alone (`stochastic_part`).
+Fifty passes differ only from the first DropBlock on. With placement "bottleneck" everything before it, the encoder
+and the projections of its skip connections, is computed once per case (`deterministic_part`); a pass is the decoder
+alone (`stochastic_part`). With the paper's placement, "everywhere", DropBlock follows each level of the encoder too:
+nothing can be shared, and a pass is the whole network.
 
 Cost of the lean decoder, 16 filters, 5 levels, 160 × 160 × 64: 22.8 GMAC a pass against 113.6 for a whole forward
 of a standard U-Net of that width (SCIENCE 3.3).
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -21,22 +23,40 @@ from models.blocks import SLOPE, BlockFactory, Conv3d, ConvUnit, group_norm
 from models.dropblock import DropBlock3d
 
 Draws = Sequence[Generator]
-Shared = tuple[Tensor, ...]  # bottleneck, then projected skips from deep to full resolution
+# bottleneck, then projected skips from deep to full resolution; with placement "everywhere" the input alone
+Shared = tuple[Tensor, ...]
+Placement = Literal["bottleneck", "everywhere"]
 
 BLOCK = 3
-KEEP_DEEP_TO_SHALLOW = (0.85, 0.90, 0.95)
+KEEP_DEEP, KEEP_SHALLOW = 0.85, 0.95
+
+
+def keep_shares(levels: int) -> tuple[float, ...]:
+    """Share of activations that DropBlock keeps at each level but one of `levels`, deep to shallow."""
+    step = (KEEP_SHALLOW - KEEP_DEEP) / max(1, levels - 2)
+    return tuple(round(KEEP_DEEP + step * site, 4) for site in range(levels - 1))
 
 
 class StochasticUNet(nn.Module, ABC):
     """A network in two halves: `deterministic_part` is the same in every pass, `stochastic_part` is not."""
 
+    encoder: Encoder
+    head: Conv3d
+
+    @property
     @abstractmethod
+    def contour_decoder(self) -> LeanDecoder:
+        """The decoder that draws the contour: the one that the passes run."""
+
     def deterministic_part(self, x: Tensor) -> Shared:
         """Everything before the first DropBlock; x is (1, channel, z, y, x)."""
+        return (x,) if self.encoder.drops else self.contour_decoder.share(self.encoder(x))
 
-    @abstractmethod
     def stochastic_part(self, shared: Shared, draws: Draws | None = None) -> Tensor:
         """Probabilities (passes, z, y, x) in [0, 1]: one pass per generator; without draws one pass, no DropBlock."""
+        if self.encoder.drops:
+            shared = self.contour_decoder.share(self.encoder(_per_pass(shared[0], draws), draws))
+        return torch.sigmoid(self.head(self.contour_decoder(shared, draws)[-1]))[:, 0]
 
     def dropblocks(self) -> list[DropBlock3d]:
         """All DropBlock layers."""
@@ -44,21 +64,31 @@ class StochasticUNet(nn.Module, ABC):
 
 
 class Encoder(nn.Module):
-    """Blocks with 2³ max pooling between them; filters double at each level."""
+    """Blocks with 2³ max pooling between them; filters double at each level.
 
-    def __init__(self, inputs: int, *, width: int, levels: int, block: BlockFactory) -> None:
+    With placement "everywhere" DropBlock follows every block, before its skip and its pooling. The bottleneck's own
+    is the first of the decoder in either placement.
+    """
+
+    def __init__(
+        self, inputs: int, *, width: int, levels: int, block: BlockFactory, placement: Placement
+    ) -> None:
         super().__init__()
         filters = [width * 2**level for level in range(levels)]
         self.filters = filters
         self.blocks = nn.ModuleList(
             block(before, after) for before, after in zip([inputs, *filters], filters, strict=False)
         )
+        shallow_to_deep = reversed(keep_shares(levels)) if placement == "everywhere" else ()
+        self.drops = nn.ModuleList(DropBlock3d(keep, block=BLOCK) for keep in shallow_to_deep)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, draws: Draws | None = None) -> list[Tensor]:
         """Features per level, full resolution first; the last is the bottleneck."""
         features: list[Tensor] = []
         for level, block in enumerate(self.blocks):
             x = block(x if level == 0 else F.max_pool3d(x, 2))
+            if level < len(self.drops):
+                x = self.drops[level](x, draws)
             features.append(x)
         return features
 
@@ -96,7 +126,7 @@ class LeanDecoder(nn.Module):
         deep = [filters[-1], *self.filters]
         self.levels = nn.ModuleList(
             DecoderLevel(below, skip, outputs, keep=k)
-            for below, skip, outputs, k in zip(deep, skips, self.filters, keep, strict=False)
+            for below, skip, outputs, k in zip(deep[:-1], skips, self.filters, keep, strict=True)
         )
 
     def share(self, features: Sequence[Tensor]) -> Shared:
@@ -111,9 +141,14 @@ class LeanDecoder(nn.Module):
 
     def forward(self, shared: Shared, draws: Draws | None) -> list[Tensor]:
         """Features of every decoder level, deep first; the last is at full resolution."""
-        x = shared[0] if draws is None else shared[0].expand(len(draws), -1, -1, -1, -1)
+        x = _per_pass(shared[0], draws)
         features: list[Tensor] = []
         for level, projected in zip(self.levels, shared[1:], strict=True):
             x = level(x, projected, draws)
             features.append(x)
         return features
+
+
+def _per_pass(x: Tensor, draws: Draws | None) -> Tensor:
+    """The same features once per pass."""
+    return x if draws is None else x.expand(len(draws), -1, -1, -1, -1)

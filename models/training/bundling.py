@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from models.bundle import Manifest, Metric, Network, write_manifest
 from models.recipes import NetworkRecipe, Recipe
 from models.stochastic import BLOCK, StochasticUNet
 from models.structures import ORGANS
+from models.training.checkpoint import Checkpoint
+from models.training.cohort import PREPARED
+from models.training.run import standing
 
 QUALITY_METRIC, QUALITY_R2 = "quality R2", 0.5
-DESCRIPTION = (
+OF_PHANTOMS = (
     "Trained on digital phantoms only. It has never seen a patient and must not be used to treat one; "
     "it exists to run, test and commission the software."
 )
+OF_PREPARED_CASES = (
+    "Trained on a clinic's prepared cases. "
+    "Nobody has commissioned it: it must not be used to treat a patient."
+)
 
 
-def make_bundle(recipe: Recipe, run: Path, out: Path, *, version: str, note: str = "") -> Manifest:
+def make_bundle(
+    recipe: Recipe, run: Path, out: Path, *, version: str, facts: Mapping[str, str | int] | None = None
+) -> Manifest:
     """Copy the best weights of every network into `out` and write the manifest; `with_metrics` adds figures.
 
-    `note` says what else one must know to train it again.
+    `facts` are the cohort's (`Cohort.facts`) and whatever else one must know to train it again.
     """
     out.mkdir(parents=True, exist_ok=True)
     networks = {
-        network.name: _network(network, run / network.name / "best.safetensors", out)
+        network.name: _network(network, Checkpoint(run / network.name).best, out)
         for network in recipe.networks
     }
     manifest = Manifest(
@@ -34,15 +43,12 @@ def make_bundle(recipe: Recipe, run: Path, out: Path, *, version: str, note: str
         version=version,
         intended_use="research-phantom",
         licence="Apache-2.0",
-        description=DESCRIPTION,
+        description=OF_PREPARED_CASES if (facts or {}).get("cohort") == PREPARED else OF_PHANTOMS,
         training={
             "recipe": recipe.name,
-            "cohort": "models.phantom",
-            "cohort_seed": recipe.cohort_seed,
-            "training_cases": recipe.training_cases,
-            "validation_cases": recipe.validation_cases,
-            "command": f"penumbra train --recipe {recipe.name} --out RUN",
-            **({"note": note} if note else {}),
+            "seed": recipe.seed,
+            **{f"steps {network.name}": _steps_done(network, run) for network in recipe.networks},
+            **(facts or {}),
         },
         preprocessing="soft-tissue window and tanh(HU/1000); CTV: and the CT inside bladder and rectum",
         level=0.5,
@@ -53,6 +59,11 @@ def make_bundle(recipe: Recipe, run: Path, out: Path, *, version: str, note: str
     )
     write_manifest(manifest, out)
     return manifest
+
+
+def is_complete(recipe: Recipe, run: Path) -> bool:
+    """Whether every network of the recipe has weights to ship."""
+    return all(Checkpoint(run / network.name).best.exists() for network in recipe.networks)
 
 
 def with_metrics(manifest: Manifest, metrics: Sequence[Metric], *, out: Path) -> Manifest:
@@ -68,6 +79,12 @@ def with_metrics(manifest: Manifest, metrics: Sequence[Metric], *, out: Path) ->
     return complete
 
 
+def _steps_done(network: NetworkRecipe, run: Path) -> int:
+    """Steps that were taken: all, or those up to the early stop."""
+    step = standing(network, run / network.name).step
+    return step or network.steps
+
+
 def _network(recipe: NetworkRecipe, weights: Path, out: Path) -> Network:
     target = out / f"{recipe.name.lower()}.safetensors"
     shutil.copyfile(weights, target)
@@ -81,6 +98,7 @@ def _network(recipe: NetworkRecipe, weights: Path, out: Path) -> Network:
         spacing_zyx_mm=recipe.spacing_zyx_mm,
         dropblock_keep=keep,
         dropblock_block=BLOCK,
+        placement=recipe.placement,
         file=target.name,
         sha256=hashlib.sha256(target.read_bytes()).hexdigest(),
     )

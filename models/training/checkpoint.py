@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,11 +32,25 @@ class Averaged:
 
 @dataclass
 class Progress:
-    """Steps done and what validation said."""
+    """Steps done, and per epoch its last step, its mean loss and its validation Dice."""
 
     step: int = 0
-    best_dice: float = -1.0
     history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def best_dice(self) -> float:
+        """Of the best epoch; 0 before the first."""
+        return max((row["dice"] for row in self.history), default=0.0)
+
+    @property
+    def epochs_since_best(self) -> int:
+        """Epochs since the first that reached the best Dice; 0 if the last is the best."""
+        dice = [row["dice"] for row in self.history]
+        return len(dice) - 1 - dice.index(max(dice)) if dice else 0
+
+    def end_epoch(self, *, loss: float, dice: float) -> None:
+        """Note what an epoch came to."""
+        self.history.append({"step": self.step, "loss": loss, "dice": dice})
 
 
 class Checkpoint:
@@ -53,24 +68,23 @@ class Checkpoint:
     def save(
         self, network: nn.Module, averaged: Averaged, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        """Write state, then progress: a kill in between repeats some steps and loses none."""
+        """Write the best weights, the progress and last the state: a kill in between repeats the epoch, exactly."""
+        if progress.epochs_since_best == 0:
+            self._write("best.safetensors", averaged.weights)
+        partial = self.folder / "progress.part"
+        partial.write_text(json.dumps(vars(progress), indent=1))
+        partial.replace(self.folder / "progress.json")
         tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
         tensors |= {f"averaged.{k}": v for k, v in averaged.weights.items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
         tensors["step"] = torch.tensor(progress.step)
-        partial = self.folder / "state.part"
-        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial)
-        partial.replace(self.folder / "state.safetensors")
-        partial = self.folder / "progress.part"
-        partial.write_text(json.dumps(vars(progress), indent=1))
-        partial.replace(self.folder / "progress.json")
+        self._write("state.safetensors", tensors)
 
-    def save_best(self, averaged: Averaged) -> None:
-        """Keep the averaged weights as the ones to ship."""
-        partial = self.folder / "best.part"
-        save_file({k: v.contiguous() for k, v in averaged.weights.items()}, partial)
-        partial.replace(self.best)
+    def _write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        partial = self.folder / f"{name}.part"
+        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial)
+        partial.replace(self.folder / name)
 
     def restore(self, network: nn.Module, averaged: Averaged, optimizer: torch.optim.Optimizer) -> Progress:
         """Take up where the last checkpoint stopped; a fresh `Progress` when there is none."""
@@ -79,16 +93,16 @@ class Checkpoint:
             return Progress()
         tensors = load_file(state_file)
         network.load_state_dict(_under("network.", tensors))
-        averaged.weights = _under("averaged.", tensors)
+        for name, weight in _under("averaged.", tensors).items():
+            averaged.weights[name].copy_(weight)
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in _under("optimizer.", tensors).items():
             index, key = name.split(".", 1)
             states.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-        progress = Progress(**json.loads((self.folder / "progress.json").read_text()))
-        progress.step = int(tensors["step"])
-        progress.history = [row for row in progress.history if row["step"] <= progress.step]
-        return progress
+        step = int(tensors["step"])
+        history = json.loads((self.folder / "progress.json").read_text())["history"]
+        return Progress(step, [row for row in history if row["step"] <= step])
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,76 +1,111 @@
-"""Train all networks of a recipe, some at a time, each in a process of its own on one core."""
+"""Train all networks of a recipe, some at a time, each in a process of its own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from models.recipes import NetworkRecipe, Recipe
-from models.training.cases import draw_cases
-from models.training.loop import train_network
+from models.training.checkpoint import Progress
+from models.training.cohort import Cohort
+from models.training.curves import draw_curves
+from models.training.event_files import EventFile
+from models.training.loop import is_finished, train_network
 
 POLL_S = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How far one network is."""
+    """How far one network is: the best Dice so far, the last loss, and the time left, None while it is not known."""
 
     name: str
     step: int
     steps: int
     dice: float
+    loss: float
+    seconds_left: float | None
+    finished: bool
 
 
-OnStanding = Callable[[Standing], None]
-OnCase = Callable[[int, int], None]
-
-
-def prepare_phantoms(recipe: Recipe, folder: Path, *, workers: int, on_case: OnCase) -> list[Path]:
-    """Draw the recipe's cohort (cases that are there already are kept), in order of their index."""
-    count = recipe.training_cases + recipe.validation_cases
-    drawn: list[Path] = []
-    for path in draw_cases(folder, seed=recipe.cohort_seed, count=count, workers=workers):
-        drawn.append(path)
-        on_case(len(drawn), count)
-    return sorted(drawn)
+OnStandings = Callable[[Sequence[Standing]], None]
 
 
 def train_recipe(
-    recipe: Recipe, cases: Sequence[Path], out: Path, *, jobs: int, on_standing: OnStanding
+    recipe: Recipe,
+    cohort: Cohort,
+    out: Path,
+    *,
+    pool: Executor,
+    device: torch.device,
+    on_standings: OnStandings,
 ) -> None:
-    """Train every network of the recipe into `out/<network>/`; resumes what was begun."""
-    split = recipe.training_cases
-    training, validation = list(cases[:split]), list(cases[split:])
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running: dict[Future[None], NetworkRecipe] = {
-            pool.submit(_train_one, network, (training, validation), out / network.name, recipe.seed): network
-            for network in recipe.networks
-        }
-        pending = set(running)
-        while pending:
-            done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-            for network in recipe.networks:
-                on_standing(_standing(network, out / network.name))
+    """Train every network of the recipe into `out/<network>/`; resumes what was begun.
+
+    The longest begin, so that none is left to the end alone. `on_standings` is called every few seconds.
+    """
+    pending = {
+        pool.submit(_train_one, network, cohort, out, seed=recipe.seed, device=str(device))
+        for network in sorted(recipe.networks, key=_cost, reverse=True)
+    }
+    drawn: dict[str, int] = {}
+    while pending:
+        done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        on_standings([standing(network, out / network.name) for network in recipe.networks])
+        drawn = _redraw(recipe, out, drawn)
 
 
-def _train_one(network: NetworkRecipe, cases: tuple[list[Path], list[Path]], folder: Path, seed: int) -> None:
-    torch.set_num_threads(1)
-    training, validation = cases
-    train_network(
-        network, training=training, validation=validation, folder=folder, seed=seed, report=lambda *_: None
+def standing(network: NetworkRecipe, folder: Path) -> Standing:
+    """What a network's folder says about its training."""
+    progress = Progress(**_stored(folder / "progress.json", default={"step": 0, "history": []}))
+    pulse = _stored(folder / "pulse.json", default={"step": 0, "loss": math.nan, "seconds_per_step": None})
+    finished = is_finished(network, progress)
+    step = progress.step if finished else max(progress.step, pulse["step"])
+    rate = pulse["seconds_per_step"]
+    return Standing(
+        name=network.name,
+        step=step,
+        steps=network.steps,
+        dice=progress.best_dice,
+        loss=pulse["loss"],
+        seconds_left=None if rate is None or finished else rate * (network.steps - step),
+        finished=finished,
     )
 
 
-def _standing(network: NetworkRecipe, folder: Path) -> Standing:
-    file = folder / "progress.json"
-    stored = json.loads(file.read_text()) if file.exists() else {"step": 0, "best_dice": 0.0}
-    return Standing(network.name, int(stored["step"]), network.steps, float(stored["best_dice"]))
+def _train_one(network: NetworkRecipe, cohort: Cohort, out: Path, *, seed: int, device: str) -> None:
+    folder = out / network.name
+    torch.set_num_threads(1)
+    begun = _stored(folder / "progress.json", default={"step": 0})["step"]
+    with EventFile(out / "tensorboard" / network.name, next_step=begun + 1) as events:
+        train_network(network, cohort, folder, seed=seed, device=torch.device(device), report=events.add)
+
+
+def _cost(network: NetworkRecipe) -> float:
+    return network.steps * network.batch * math.prod(network.voi_size_zyx)
+
+
+def _redraw(recipe: Recipe, out: Path, drawn: Mapping[str, int]) -> dict[str, int]:
+    """Draw `curves.png` anew if an epoch has ended since; returns the epochs that are in it."""
+    histories = {
+        network.name: _stored(out / network.name / "progress.json", default={"history": []})["history"]
+        for network in recipe.networks
+    }
+    epochs = {name: len(history) for name, history in histories.items()}
+    if epochs != drawn and any(epochs.values()):
+        draw_curves(histories, out / "curves.png")
+    return epochs
+
+
+def _stored(file: Path, *, default: dict[str, Any]) -> dict[str, Any]:
+    """What a JSON file holds, or the default where there is none."""
+    return dict(json.loads(file.read_text())) if file.exists() else default

@@ -2,43 +2,108 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service import terminal
+from service.physics.training_board import training_board
+
+if TYPE_CHECKING:
+    from models.recipes import Recipe
+    from models.training.cohort import Cohort
 
 
-def train(
-    out: Annotated[Path, typer.Option(help="Run folder: checkpoints, cases, and at the end the bundle.")],
-    recipe: Annotated[str, typer.Option(help="Which recipe.")] = "small",
-    jobs: Annotated[int, typer.Option(min=1, help="Networks trained at once, one core each.")] = 2,
+def train(  # noqa: PLR0913, PLR0917 - typer declares options so
+    out: Annotated[
+        Path, typer.Option(help="Run folder: checkpoints, cases, curves, and at the end the bundle.")
+    ],
+    recipe: Annotated[str, typer.Option(help="small, paper or full.")] = "small",
+    cases: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Prepared cases (.npz); phantoms are drawn without."),
+    ] = None,
+    anatomies: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, help="Label maps of pelves, to draw phantoms from instead of those shipped."
+        ),
+    ] = None,
+    networks: Annotated[str | None, typer.Option(help="Only these, parted by commas.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Networks trained at once, each in its own process.")] = 2,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
 ) -> None:
-    """Train all networks of a recipe; run it again to go on where it stopped."""
+    """Train the networks of a recipe; run it again to go on where it stopped, even after kill -9."""
+    from models.training.bundling import is_complete, make_bundle
+    from models.training.event_files import MISSING, can_write_events
+    from models.training.run import train_recipe
+    from worker.bundle_info import choose_device
+    from worker.training_pool import training_pool
+
+    whole = _recipe(recipe)
+    chosen = _only(whole, networks)
+    if not can_write_events():
+        terminal.errors.print(MISSING, markup=False)
+    cohort = _cohort(whole, out, cases=cases, anatomies=anatomies, jobs=jobs)
+    with training_pool(jobs) as pool, training_board() as show:
+        train_recipe(chosen, cohort, out, pool=pool, device=choose_device(device), on_standings=show)
+    if not is_complete(whole, out):
+        return
+    name = f"{'phantom' if cases is None else 'cohort'}-{recipe}"
+    command = shlex.join(["penumbra", *sys.argv[1:]])
+    make_bundle(whole, out, out / name, version=version, facts={**cohort.facts, "command": command})
+    terminal.output.print(f"{out / name}", markup=False)
+
+
+def _recipe(name: str) -> Recipe:
     from models.recipes import RECIPES
-    from models.training.bundling import make_bundle
-    from models.training.run import Standing, prepare_phantoms, train_recipe
-    from worker.heap import keep_large_blocks
 
-    if recipe not in RECIPES:
-        raise typer.BadParameter(f"there is no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
-    chosen = RECIPES[recipe]
-    keep_large_blocks()
+    if name not in RECIPES:
+        raise typer.BadParameter(f"there is no recipe {name!r}; there are: {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def _only(recipe: Recipe, networks: str | None) -> Recipe:
+    if networks is None:
+        return recipe
+    try:
+        return recipe.only([name.strip() for name in networks.split(",")])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _cohort(recipe: Recipe, out: Path, *, cases: Path | None, anatomies: Path | None, jobs: int) -> Cohort:
+    """Prepared cases if there are, else phantoms drawn into the run folder."""
+    from models.training.cohort import clinic_cohort, phantom_cohort
+
+    if cases is not None:
+        try:
+            return clinic_cohort(recipe, cases)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
     with terminal.progress_bar("drawing phantoms") as advance:
-        cases = prepare_phantoms(
-            chosen, out / "cases", workers=jobs, on_case=lambda done, count: advance("phantoms", done, count)
+        return phantom_cohort(
+            recipe,
+            out / "cases",
+            workers=jobs,
+            atlas=_atlas(anatomies, out),
+            on_case=lambda done, count: advance("drawing phantoms", done, count),
         )
-    with terminal.progress_bar("training") as advance:
-        standings: dict[str, Standing] = {}
 
-        def show(standing: Standing) -> None:
-            standings[standing.name] = standing
-            done, total = sum(s.step for s in standings.values()), sum(n.steps for n in chosen.networks)
-            at_work = [f"{s.name} {s.dice:.3f}" for s in standings.values() if 0 < s.step < s.steps]
-            advance("training " + " · ".join(at_work), done, total)
 
-        train_recipe(chosen, cases, out, jobs=jobs, on_standing=show)
-    make_bundle(chosen, out, out / f"phantom-{recipe}", version=version)
-    terminal.output.print(f"{out / f'phantom-{recipe}'}", markup=False)
+def _atlas(anatomies: Path | None, out: Path) -> Path:
+    """The shipped bones and muscles, or those of label maps, fitted once for the run."""
+    from models.phantom.atlas import SHIPPED, load_atlas
+    from worker.anatomy_bank import fit_bank
+
+    if anatomies is None:
+        return SHIPPED
+    atlas = out / "atlas.npz"
+    if not atlas.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        fit_bank(anatomies, atlas, spacing_mm=load_atlas().spacing_mm)
+    return atlas

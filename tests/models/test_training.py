@@ -1,69 +1,280 @@
-"""A short training run: it learns, and a killed run goes on exactly where it stopped."""
+"""A short training run: it learns, stops in time, and a killed run goes on exactly where it stopped."""
 
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.recipes import SMALL
+from models.recipes import LOCALIZER, SMALL
 from models.structures import STRUCTURES
-from models.training import loop
+from models.training import validation
+from models.training.batches import batch_of_step, prefetched, with_structure
 from models.training.cases import Case, save_case
+from models.training.checkpoint import Checkpoint, Progress
+from models.training.cohort import Cohort, clinic_cohort
+from models.training.curves import draw_curves
+from models.training.loop import is_finished, train_network
+from models.training.trainer import Trainer
 
 BULB = next(n for n in SMALL.networks if n.name == "PenileBulb")
-TINY = replace(BULB, width=8, levels=3, voi_size_zyx=(16, 32, 32), spacing_zyx_mm=(3.0, 1.5, 1.5), batch=1)
+TINY = replace(
+    BULB,
+    width=8,
+    levels=3,
+    voi_size_zyx=(16, 32, 32),
+    spacing_zyx_mm=(3.0, 1.5, 1.5),
+    batch=1,
+    epoch_steps=4,
+)
+SPHERE_MM = 10
+
+
+def sphere_case(path, index, *, bit, shown=True):
+    """A bright ball in fat, a little elsewhere in each case."""
+    z, y, x = np.ogrid[:20, :60, :60]
+    ball = ((z - 10) * 3) ** 2 + ((y - 28 - index) * 1.5) ** 2 + ((x - 30) * 1.5) ** 2 < SPHERE_MM**2
+    hu = np.where(ball, 80, -90).astype(np.int16)
+    labels = (ball & shown).astype(np.uint8) << bit
+    save_case(Case(hu=hu, labels=labels, spacing_zyx_mm=(3.0, 1.5, 1.5)), path)
+    return path
 
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cases")
     bit = [s.name for s in STRUCTURES].index("PenileBulb")
-    z, y, x = np.ogrid[:20, :60, :60]
-    paths = []
-    for index in range(3):
-        ball = ((z - 10) * 3) ** 2 + ((y - 28 - index) * 1.5) ** 2 + ((x - 30) * 1.5) ** 2 < 10**2
-        hu = np.where(ball, 80, -90).astype(np.int16)
-        paths.append(folder / f"{index}.npz")
-        save_case(Case(hu=hu, labels=ball.astype(np.uint8) << bit, spacing_zyx_mm=(3.0, 1.5, 1.5)), paths[-1])
-    return paths
+    return [sphere_case(folder / f"{index}.npz", index, bit=bit) for index in range(3)]
 
 
-def train(recipe, cases, folder):
-    return loop.train_network(
-        recipe, training=cases[:2], validation=cases[2:], folder=folder, seed=0, report=lambda *_: None
-    )
+@pytest.fixture(scope="module")
+def cohort(cases):
+    return Cohort(training=tuple(cases[:2]), validation=tuple(cases[2:]))
 
 
-def test_it_learns(cases, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "EPOCH_STEPS", 15)
-    progress = train(replace(TINY, steps=45), cases, tmp_path)
+def same_state(one, other):
+    a, b = load_file(one / "state.safetensors"), load_file(other / "state.safetensors")
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def same_history(one, other):
+    return (one / "progress.json").read_bytes() == (other / "progress.json").read_bytes()
+
+
+def test_it_learns(cohort, tmp_path):
+    progress = train_network(replace(TINY, steps=45, epoch_steps=15), cohort, tmp_path, seed=0)
     first, *_, last = [row["loss"] for row in progress.history]
     assert last < first - 0.15
 
 
-def test_a_resumed_run_takes_the_same_steps(cases, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "EPOCH_STEPS", 4)
+class Killed(BaseException):
+    pass
+
+
+def killed_after(epochs):
+    left = iter(range(epochs - 1))
+
+    def report(progress):
+        if next(left, None) is None:
+            raise Killed
+
+    return report
+
+
+def test_a_resumed_run_takes_the_same_steps(cohort, tmp_path):
     recipe = replace(TINY, steps=8)
-    train(recipe, cases, tmp_path / "whole")
-    stop_at_four = iter(range(100))
+    train_network(recipe, cohort, tmp_path / "whole", seed=0)
+    with pytest.raises(Killed):
+        train_network(recipe, cohort, tmp_path / "cut", seed=0, report=killed_after(1))
+    train_network(recipe, cohort, tmp_path / "cut", seed=0)
+    assert same_state(tmp_path / "whole", tmp_path / "cut")
+    assert same_history(tmp_path / "whole", tmp_path / "cut")
 
-    def killed(*_):
-        if next(stop_at_four) == 0:
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        loop.train_network(
-            recipe,
-            training=cases[:2],
-            validation=cases[2:],
-            folder=tmp_path / "cut",
-            seed=0,
-            report=killed,
+@pytest.mark.parametrize("file", ["best.safetensors", "progress.json", "state.safetensors"])
+def test_a_kill_between_two_files_of_a_checkpoint_loses_nothing(cohort, tmp_path, monkeypatch, file):
+    recipe = replace(TINY, steps=8)
+    train_network(recipe, cohort, tmp_path / "whole", seed=0)
+    whole, place = Path.replace, itertools.count()
+
+    def replace_file(self, target):
+        if Path(target).name == file and next(place) == 1:  # of the second epoch
+            raise Killed
+        return whole(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", replace_file)
+        # Its Dice has to get better, or the second epoch would not write the best weights.
+        dice = iter((0.1, 0.2))
+        patched.setattr(validation.Validation, "dice", lambda *_: next(dice))
+        with pytest.raises(Killed):
+            train_network(recipe, cohort, tmp_path / "cut", seed=0)
+    (tmp_path / "cut" / "progress.json").write_text(  # the true Dice of the first epoch
+        json.dumps(
+            {
+                "step": 4,
+                "history": json.loads((tmp_path / "whole" / "progress.json").read_text())["history"][:1],
+            }
         )
-    train(recipe, cases, tmp_path / "cut")
-    whole = load_file(tmp_path / "whole" / "state.safetensors")
-    cut = load_file(tmp_path / "cut" / "state.safetensors")
-    assert whole.keys() == cut.keys()
-    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    )
+    train_network(recipe, cohort, tmp_path / "cut", seed=0)
+    assert same_state(tmp_path / "whole", tmp_path / "cut")
+    assert same_history(tmp_path / "whole", tmp_path / "cut")
+
+
+KILLED_PROCESS = """
+import sys, torch
+from dataclasses import replace
+from pathlib import Path
+from models.recipes import SMALL
+from models.training.cohort import Cohort
+from models.training.loop import train_network
+torch.set_num_threads(1)
+*paths, out = map(Path, sys.argv[1:])
+bulb = next(n for n in SMALL.networks if n.name == "PenileBulb")
+tiny = replace(bulb, width=8, levels=3, voi_size_zyx=(16, 32, 32), spacing_zyx_mm=(3.0, 1.5, 1.5), batch=1,
+               epoch_steps=4, steps=24)
+train_network(tiny, Cohort(training=tuple(paths[:2]), validation=tuple(paths[2:])), out, seed=0)
+"""
+
+
+def test_kill_nine_in_the_middle_of_an_epoch_changes_nothing(cohort, cases, tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    recipe = replace(TINY, steps=24)
+    train_network(recipe, cohort, tmp_path / "whole", seed=0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED_PROCESS, *map(str, cases), str(tmp_path / "cut")]
+    )
+    while not (tmp_path / "cut" / "state.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    train_network(recipe, cohort, tmp_path / "cut", seed=0)
+    torch.set_num_threads(threads)
+    assert same_state(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_it_stops_when_validation_stalls(cohort, tmp_path, monkeypatch):
+    dice = iter([0.2, 0.5, 0.4, 0.5, 0.9, 0.9])
+    monkeypatch.setattr(validation.Validation, "dice", lambda *_: next(dice))
+    recipe = replace(TINY, steps=24, patience=2)
+    progress = train_network(recipe, cohort, tmp_path, seed=0)
+    assert progress.step == 16  # two epochs after the 0.5
+    assert train_network(recipe, cohort, tmp_path, seed=0) == progress  # and stays so
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(cohort, tmp_path, monkeypatch):
+    dice, seen = iter([0.2, 0.5, 0.4]), []
+    monkeypatch.setattr(
+        validation.Validation,
+        "dice",
+        lambda self, weights: (seen.append({k: w.clone() for k, w in weights.items()}), next(dice))[1],
+    )
+    train_network(replace(TINY, steps=12), cohort, tmp_path, seed=0)
+    best = load_file(Checkpoint(tmp_path).best)
+    assert all(torch.equal(best[name], weight) for name, weight in seen[1].items())
+    assert not all(torch.equal(best[name], weight) for name, weight in seen[2].items())
+
+
+def test_the_localiser_does_not_stop_before_its_sensitive_steps():
+    recipe = replace(SMALL.networks[0], steps=100, epoch_steps=10, patience=2)
+    assert recipe.name == LOCALIZER
+    stalled = [{"step": s, "loss": 0.0, "dice": 1.0 / s} for s in range(10, 70, 10)]
+    assert not is_finished(recipe, Progress(60, stalled))
+    assert is_finished(recipe, Progress(80, stalled))
+    assert is_finished(replace(recipe, name="CTV"), Progress(60, stalled))
+
+
+def test_batches_come_in_order_however_long_each_takes():
+    def slow(step):
+        time.sleep(0.02 if step % 2 == 0 else 0)
+        return step
+
+    assert list(prefetched(slow, range(5, 25), threads=3)) == list(range(5, 25))
+
+
+def test_batches_are_made_while_the_network_works():
+    steps = prefetched(lambda step: time.sleep(0.03), range(10))
+    next(steps)
+    start = time.perf_counter()
+    for _ in steps:
+        time.sleep(0.03)
+    assert time.perf_counter() - start < 9 * 0.03 * 1.7  # 2 if one waited for the other
+
+
+def test_what_goes_wrong_in_the_background_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        list(prefetched(lambda step: 1 // (3 - step), range(6)))
+
+
+def test_a_batch_follows_from_seed_network_and_step_alone(cases):
+    def x(**changed):
+        arguments = {"seed": 0, "step": 7} | changed
+        np.random.seed(int(time.time_ns() % 2**32))
+        torch.manual_seed(time.time_ns() % 2**32)
+        return batch_of_step(TINY, cases, arguments["seed"], arguments["step"]).x
+
+    assert torch.equal(x(), x())
+    assert not torch.equal(x(), x(step=8))
+    assert not torch.equal(x(), x(seed=1))
+
+
+def test_dropblock_comes_in_over_the_first_half(cases):
+    trainer = Trainer(replace(TINY, steps=10), torch.device("cpu"))
+    targets = [keep for _, keep in trainer.dropblocks]
+    batch = batch_of_step(TINY, cases, 0, 0)
+    seen = []
+    for step in (0, 2, 5, 9):
+        trainer.step(batch, step)
+        seen.append([layer.keep for layer, _ in trainer.dropblocks])
+    assert seen[0] == [1.0] * len(targets)
+    assert seen[1] == pytest.approx([1 - (1 - keep) * 0.4 for keep in targets])
+    assert seen[2] == seen[3] == pytest.approx(targets)
+
+
+def test_a_gradient_that_is_not_finite_takes_no_step(cases):
+    trainer = Trainer(replace(TINY, steps=100), torch.device("cpu"))
+    batch = batch_of_step(TINY, cases, 0, 0)
+    before = {name: weight.clone() for name, weight in trainer.network.state_dict().items()}
+    broken = replace(batch, x=torch.full_like(batch.x, torch.nan))
+    trainer.step(broken, 0)
+    assert all(torch.equal(before[name], weight) for name, weight in trainer.network.state_dict().items())
+    with pytest.raises(FloatingPointError, match="PenileBulb"):
+        for step in range(20):
+            trainer.step(broken, step)
+
+
+def test_cases_that_lack_the_structure_are_left_out(cases, tmp_path):
+    bit = [s.name for s in STRUCTURES].index("PenileBulb")
+    without = sphere_case(tmp_path / "without.npz", 0, bit=bit, shown=False)
+    assert with_structure(TINY, [*cases, without]) == cases
+    assert with_structure(replace(TINY, name=LOCALIZER), [without]) == [without]
+
+
+def test_prepared_cases_are_split_by_path_in_the_recipes_shares(tmp_path):
+    for index in range(29):
+        (tmp_path / f"{index:02d}.npz").touch()
+    cohort = clinic_cohort(SMALL, tmp_path)
+    assert [p.stem for p in cohort.validation] == ["26", "27", "28"][-len(cohort.validation) :]
+    assert len(cohort.training) == round(29 * 255 / 290)
+    assert cohort.facts["training_cases"] == len(cohort.training)
+    with pytest.raises(ValueError, match="at least"):
+        clinic_cohort(SMALL, tmp_path / "nothing")
+
+
+def test_curves_are_a_picture(tmp_path):
+    history = [{"step": 10.0 * n, "loss": 1.0 / n, "dice": 0.1 * n} for n in range(1, 5)]
+    draw_curves({"CTV": history, "Bladder": []}, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
