@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.phantom.cohort import draw_patient, planning_lattice
+from models.phantom.cohort import draw_patient, planning_lattice, scan
 from models.phantom.lattice import Lattice
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
@@ -24,37 +24,37 @@ CREATED = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)  # fixed, so that the same seed
 def write_phantom_case(folder: Path, *, seed: int, index: int, matrix: int = MATRIX) -> Path:
     """Write case `index` of a seed as `folder/case-NNNN/ct/*.dcm` and `truth.dcm`; returns the case's folder.
 
-    The truth's contours run on the CT's own slices, at sub-pixel precision, from the analytic shapes.
+    The truth's contours run on the CT's own slices, at sub-pixel precision, from the analytic shapes: the organs, the
+    mean observer's CTV, and each observer's.
     """
     patient = draw_patient(seed, index)
     lattice = planning_lattice(patient, seed, index, matrix=matrix)
     name = f"phantom-{seed}-{index}-{matrix}"
     case = folder / f"case-{index:04d}"
     write_ct_series(
-        patient.hu(lattice),
+        scan(patient, seed, index, lattice),
         grid_of(lattice, frame_of_reference_uid=uid_from(name, "frame")),
         case / "ct",
         patient=PatientIdentity(patient_id=f"PHANTOM{seed}-{index}", name=f"Phantom^S{seed}^N{index}"),
         uid_seed=name,
     )
     series = read_series(case / "ct")
-    fields = {name: (_as_probability(field), 0.5) for name, field in patient.truth(lattice).items()}
+    fields = {
+        name: (_as_probability(field), 0.5) for name, field in patient.truth(lattice, observers=True).items()
+    }
     digest = hashlib.sha256(name.encode()).hexdigest()
     write_contours(
         series,
-        {_ROI_NAMES.get(name, name): field for name, field in fields.items()},
+        {truth_name(name): field for name, field in fields.items()},
         case / "truth.dcm",
         identity=RtstructIdentity(seed=f"truth-{digest}", created=CREATED),
     )
     return case
 
 
-_ROI_NAMES = {"CTV": "CTVsb"}  # "surgical bed" (TG-263); the true one carries no ^AI
-
-
 def truth_name(structure: str) -> str:
-    """The ROI name of a structure in `truth.dcm`."""
-    return _ROI_NAMES.get(structure, structure)
+    """The ROI name of a structure in `truth.dcm`: the CTV is the "surgical bed" (TG-263), the true one has no ^AI."""
+    return structure.replace("CTV", "CTVsb")
 
 
 def grid_of(lattice: Lattice, *, frame_of_reference_uid: str) -> Grid:

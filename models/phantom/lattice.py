@@ -34,14 +34,27 @@ class Lattice:
         z, y, x = self.axis_mm(0), self.axis_mm(1), self.axis_mm(2)
         return Points(x[None, None, :], y[None, :, None], z[:, None, None])
 
-    def slab(self, first: int, last: int) -> Lattice:
-        """The slices `first` to `last` (exclusive) as a lattice of their own."""
-        z_mm = self.origin_zyx_mm[0] + first * self.spacing_zyx_mm[0]
-        return Lattice(
-            shape_zyx=(last - first, *self.shape_zyx[1:]),
-            spacing_zyx_mm=self.spacing_zyx_mm,
-            origin_zyx_mm=(z_mm, *self.origin_zyx_mm[1:]),
-        )
+    def extent_mm(self, axis: int) -> float:
+        """Length from the first to the last point along an axis (0 = z)."""
+        return (self.shape_zyx[axis] - 1) * self.spacing_zyx_mm[axis]
+
+    def middle_mm(self, axis: int) -> float:
+        """Coordinate half way along an axis."""
+        return self.origin_zyx_mm[axis] + self.extent_mm(axis) / 2
+
+    def carry(self, volume: FloatArray, target: Lattice, *, outside: float) -> FloatArray:
+        """A volume (z, y, x) on this lattice, linearly interpolated on another."""
+        for axis in range(3):
+            index = (target.axis_mm(axis) - self.origin_zyx_mm[axis]) / self.spacing_zyx_mm[axis]
+            last = self.shape_zyx[axis] - 1
+            below = np.clip(np.floor(index), 0, max(last - 1, 0)).astype(int)
+            shape = [-1 if a == axis else 1 for a in range(3)]
+            weight = np.clip(index - below, 0, 1).astype(np.float32).reshape(shape)
+            lower, upper = np.take(volume, below, axis), np.take(volume, np.minimum(below + 1, last), axis)
+            volume = lower + weight * (upper - lower)
+            beyond = (index < -0.5) | (index > last + 0.5)
+            volume[tuple(beyond if a == axis else slice(None) for a in range(3))] = outside
+        return volume
 
     def within(self, low_yx_mm: tuple[float, float], high_yx_mm: tuple[float, float]) -> tuple[Box, Lattice]:
         """The rows and columns between two corners (y, x mm), as a box (z, y, x) and as a lattice of their own."""

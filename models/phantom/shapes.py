@@ -39,7 +39,7 @@ def capsule(p: Points, start: Vector, end: Vector, radius: float) -> FloatArray:
 def _capsule(p: Points, start: Vector, end: Vector, radius: float) -> FloatArray:
     axis = [e - s for s, e in zip(start, end, strict=True)]
     from_start = [c - s for c, s in zip((p.x, p.y, p.z), start, strict=True)]
-    along = sum(f * a for f, a in zip(from_start, axis, strict=True)) / sum(a * a for a in axis)
+    along = sum(f * a for f, a in zip(from_start, axis, strict=True)) / max(sum(a * a for a in axis), 1e-6)
     along = np.clip(along, 0, 1)
     squared = sum((f - along * a) ** 2 for f, a in zip(from_start, axis, strict=True))
     return np.asarray(np.sqrt(squared) - radius, dtype=np.float32)
@@ -51,7 +51,7 @@ def slanted_plate(p: Points, centre: Vector, radii: Vector, tilt: float) -> Floa
     return ellipsoid(leaned, centre, radii)
 
 
-def tube(p: Points, knots: Sequence[Sequence[float]]) -> FloatArray:
+def tube(p: Points, knots: Sequence[Sequence[float]] | NDArray[np.float64]) -> FloatArray:
     """A tube that follows z: knots are rows (z, centre x, centre y, radius x, radius y) in mm, z ascending.
 
     Between knots centre and radii run smoothly; beyond the ends they stay constant, so cut with `between`.

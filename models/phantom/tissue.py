@@ -1,4 +1,4 @@
-"""What a voxel of a phantom is made of: the alphabet between anatomy, which places it, and appearance, which gives HU."""
+"""What a voxel of a phantom is made of: anatomy places tissues, appearance gives them CT numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Smooth randomness: the warp that makes each phantom an individual, and the texture inside its tissues."""
+"""Smooth randomness: what makes each phantom an individual."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
 
 from models.phantom.lattice import FloatArray, Lattice, Points
 
@@ -45,6 +44,13 @@ class Waves:
             )
         return np.asarray(total * np.float32(self.rms_mm * np.sqrt(2 / len(self.phases))), dtype=np.float32)
 
+    def anywhere(self, p: Points) -> FloatArray:
+        """The field at points that follow no axes, (z, y, x) mm; slower than `at`."""
+        total = np.zeros(p.shape, np.float32)
+        for (kx, ky, kz), phase in zip(self.wave_vectors.astype(np.float32), self.phases, strict=True):
+            total += np.sin(kx * p.x + ky * p.y + kz * p.z + np.float32(phase))
+        return total * np.float32(self.rms_mm * np.sqrt(2 / len(self.phases)))
+
 
 @dataclass(frozen=True)
 class Warp:
@@ -64,24 +70,3 @@ class Warp:
         """The lattice's points after displacement, in mm, each (z, y, x)."""
         p = lattice.points()
         return Points(p.x + self.x.at(p), p.y + self.y.at(p), p.z + self.z.at(p))
-
-
-def texture(rng: np.random.Generator, lattice: Lattice, *, grain_mm: float) -> FloatArray:
-    """Correlated noise of unit deviation with grains of `grain_mm`, (z, y, x)."""
-    coarse_shape = [
-        max(2, int(np.ceil(n * s / grain_mm)) + 3)
-        for n, s in zip(lattice.shape_zyx, lattice.spacing_zyx_mm, strict=True)
-    ]
-    coarse = rng.standard_normal(coarse_shape).astype(np.float32)
-    factors = [n / c for n, c in zip(lattice.shape_zyx, coarse_shape, strict=True)]
-    fine = zoom(coarse, factors, order=1, mode="nearest", grid_mode=True)
-    return np.asarray(fine / max(float(fine.std()), 1e-6), dtype=np.float32)
-
-
-def scanner_noise(
-    rng: np.random.Generator, shape_zyx: tuple[int, int, int], *, grain_px: float
-) -> FloatArray:
-    """Image noise of unit deviation, correlated in the slice as a reconstruction kernel leaves it."""
-    noise = rng.standard_normal(shape_zyx).astype(np.float32)
-    smooth = gaussian_filter(noise, (0, grain_px, grain_px), mode="wrap")
-    return np.asarray(smooth / max(float(smooth.std()), 1e-6), dtype=np.float32)

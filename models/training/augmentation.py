@@ -7,6 +7,7 @@ lends the *other* side's truth; for the others left and right are one structure.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 MAX_ROTATION_DEG = 8.0
 MAX_SCALE = 0.12
-CENTRE_JITTER_MM = 10.0
+CENTRE_JITTER_MM = 12.0
 OUTSIDE_HU = -1000.0
 
 OTHER_SIDE = {"Femur_Head_L": "Femur_Head_R", "Femur_Head_R": "Femur_Head_L"}
@@ -56,23 +57,44 @@ class Cut:
         jitter = rng.uniform(-CENTRE_JITTER_MM, CENTRE_JITTER_MM, 3) / np.array(self.case_spacing_zyx_mm)
         return replace(self, matrix=matrix, centre_index_zyx=self.centre_index_zyx + jitter)
 
-    def of(self, volume: NDArray[Any], *, outside: float = 0.0) -> Tensor:
-        """Sample a volume of the case, (z, y, x), on the VOI: trilinear, (z, y, x) float32."""
+    @cached_property
+    def index(self) -> Tensor:
+        """Where each voxel of the VOI lies in the case, (z, y, x, 3) in the case's voxels."""
         offsets = [
             torch.arange(n, dtype=torch.float64).sub_((n - 1) / 2).mul_(s)
             for n, s in zip(self.size_zyx, self.spacing_zyx_mm, strict=True)
         ]
         if self.slices is not None:
             offsets[0] = offsets[0][self.slices]
-        voi = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)  # (z, y, x, 3) mm
+        voi = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1)  # mm
         spacing = torch.tensor(self.case_spacing_zyx_mm, dtype=torch.float64)
-        index = voi @ torch.from_numpy(self.matrix).T / spacing + torch.from_numpy(self.centre_index_zyx)
-        low = index.amin((0, 1, 2)).floor().long().clamp_min(0)
-        high = index.amax((0, 1, 2)).ceil().long() + 2
-        box = volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-        source = torch.from_numpy(np.ascontiguousarray(box, dtype=np.float32)) - outside
+        return voi @ torch.from_numpy(self.matrix).T / spacing + torch.from_numpy(self.centre_index_zyx)
+
+    def box(self, shape_zyx: tuple[int, ...], *, margin: int = 1) -> tuple[slice, slice, slice]:
+        """The part (z, y, x) of a case that the VOI needs; at least one voxel."""
+        low = self.index.amin((0, 1, 2)).floor().long() - margin
+        high = self.index.amax((0, 1, 2)).ceil().long() + 1 + margin
+        z, y, x = (
+            slice(min(max(int(a), 0), n - 1), max(min(int(b), n), 1))
+            for a, b, n in zip(low, high, shape_zyx, strict=True)
+        )
+        return z, y, x
+
+    def of(
+        self, volume: NDArray[Any], *, outside: float = 0.0, corner_zyx: tuple[int, int, int] = (0, 0, 0)
+    ) -> Tensor:
+        """Sample a volume of the case, (z, y, x), on the VOI: trilinear, (z, y, x) float32.
+
+        `corner_zyx` is where in the case the volume begins, if it is a part of it.
+        """
+        index = self.index - torch.tensor(corner_zyx, dtype=torch.float64)
+        if corner_zyx == (0, 0, 0):
+            box = self.box(volume.shape)
+            index = index - torch.tensor([s.start for s in box], dtype=torch.float64)
+            volume = volume[box]
+        source = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)) - outside
         extent = torch.tensor(source.shape, dtype=torch.float64)
-        unit = ((index - low) * 2 + 1) / extent - 1  # grid_sample's coordinates, align_corners=False
+        unit = (index * 2 + 1) / extent - 1  # grid_sample's coordinates, align_corners=False
         sampled = F.grid_sample(
             source[None, None],
             unit.flip(-1).float()[None],
@@ -93,10 +115,9 @@ def _rotation(axis: int, angle: float) -> NDArray[np.float64]:
 
 
 def vary_scanner(rng: np.random.Generator, hu: Tensor) -> Tensor:
-    """Shift, scale and roughen the CT numbers, (z, y, x) HU."""
-    gain, shift, noise = rng.uniform(0.95, 1.05), rng.uniform(-15, 15), rng.uniform(0, 14)
-    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    return hu * gain + shift + torch.randn(hu.shape, generator=generator) * noise
+    """Shift and scale the CT numbers, (z, y, x) HU, as scanners differ."""
+    gain, shift = rng.uniform(0.96, 1.04), rng.uniform(-12, 12)
+    return hu * gain + shift
 
 
 def corrupt_mask(rng: np.random.Generator, mask: Tensor) -> Tensor:

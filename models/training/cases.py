@@ -9,29 +9,44 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from models.phantom.cohort import draw_patient
-from models.phantom.lattice import Lattice
+from models.phantom.atlas import SHIPPED
+from models.phantom.cohort import EVERYTHING, draw_patient, map_lattice
+from models.phantom.effects import Effects
 from models.structures import STRUCTURES
 
-CASE_SPACING_ZYX_MM = (3.0, 1.5, 1.5)
-CASE_WIDTH_MM, CASE_DEPTH_MM = 432.0, 300.0
+CASE_SPACING_ZYX_MM = (3.0, 1.5, 1.5)  # of a prepared CT; phantoms bring their own
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One CT with its truth.
+    """One patient with the truth: a real CT (`hu`), or a phantom's tissues, whose CT numbers are drawn at each use.
+
+    Axes along the patient's: (z, y, x), x to the left, y to the back, z to the head.
 
     Attributes:
-        hu: CT numbers, (z, y, x) int16.
         labels: one bit per structure, in the order of `STRUCTURES`, (z, y, x) uint8.
         spacing_zyx_mm: distance of voxel centres.
+        hu: CT numbers, (z, y, x) int16.
+        tissue: codes of `models.phantom.tissue.Tissue`, (z, y, x) uint8.
     """
 
-    hu: NDArray[np.int16]
     labels: NDArray[np.uint8]
     spacing_zyx_mm: tuple[float, float, float]
+    hu: NDArray[np.int16] | None = None
+    tissue: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.hu is None) == (self.tissue is None):
+            raise ValueError("a case has either CT numbers or tissues")
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        z, y, x = self.labels.shape
+        return z, y, x
 
     def mask(self, structure: str) -> NDArray[np.bool_]:
         """The truth of one structure, (z, y, x)."""
@@ -42,7 +57,8 @@ class Case:
 def save_case(case: Case, path: Path) -> None:
     """Write a case so that it is either whole or not there."""
     partial = path.with_suffix(".part.npz")
-    np.savez(partial, hu=case.hu, labels=case.labels, spacing_zyx_mm=case.spacing_zyx_mm)
+    voxels = {"tissue": case.tissue} if case.hu is None else {"hu": case.hu}
+    np.savez_compressed(partial, **voxels, labels=case.labels, spacing_zyx_mm=case.spacing_zyx_mm)
     partial.replace(path)
 
 
@@ -51,38 +67,40 @@ def load_case(path: Path) -> Case:
     with np.load(path, allow_pickle=False) as stored:
         spacing = tuple(float(v) for v in stored["spacing_zyx_mm"])
         return Case(
-            hu=stored["hu"], labels=stored["labels"], spacing_zyx_mm=(spacing[0], spacing[1], spacing[2])
+            hu=stored["hu"] if "hu" in stored else None,
+            tissue=stored["tissue"] if "tissue" in stored else None,
+            labels=stored["labels"],
+            spacing_zyx_mm=(spacing[0], spacing[1], spacing[2]),
         )
 
 
-def draw_case(seed: int, index: int) -> Case:
-    """A phantom patient as a training case: whole body width at 1.5 × 1.5 × 3 mm."""
-    patient = draw_patient(seed, index)
-    rng = np.random.default_rng([seed, index, 8])
-    low = patient.anatomy.bulb_centre[2] - rng.uniform(25, 65)
-    dome = patient.anatomy.bladder_centre[2] + patient.anatomy.bladder_radii[2]
-    high = max(dome + rng.uniform(8, 50), patient.anatomy.rectum_high + rng.uniform(15, 30))
-    dz, dy, dx = CASE_SPACING_ZYX_MM
-    lattice = Lattice(
-        shape_zyx=(int((high - low) / dz), int(CASE_DEPTH_MM / dy), int(CASE_WIDTH_MM / dx)),
-        spacing_zyx_mm=CASE_SPACING_ZYX_MM,
-        origin_zyx_mm=(low, patient.anatomy.body_centre_y - CASE_DEPTH_MM / 2, -CASE_WIDTH_MM / 2),
-    )
+def draw_case(seed: int, index: int, *, effects: Effects = EVERYTHING, atlas: Path = SHIPPED) -> Case:
+    """A phantom patient as a training case."""
+    patient = draw_patient(seed, index, effects=effects, atlas=atlas)
+    lattice = map_lattice(patient, seed, index)
     truth = patient.truth(lattice)
     labels = np.zeros(lattice.shape_zyx, np.uint8)
     for bit, structure in enumerate(STRUCTURES):
         labels |= (truth[structure.name] < 0).astype(np.uint8) << bit
-    return Case(hu=patient.hu(lattice), labels=labels, spacing_zyx_mm=CASE_SPACING_ZYX_MM)
+    return Case(tissue=patient.tissue(lattice), labels=labels, spacing_zyx_mm=lattice.spacing_zyx_mm)
 
 
-def draw_cases(folder: Path, *, seed: int, count: int, workers: int = 2) -> Iterator[Path]:
+def draw_cases(
+    folder: Path,
+    *,
+    seed: int,
+    count: int,
+    workers: int = 2,
+    atlas: Path = SHIPPED,
+    effects: Effects = EVERYTHING,
+) -> Iterator[Path]:
     """Draw the missing ones of `count` phantom cases into a folder; yields each path as it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [case_path(folder, seed, index) for index in range(count)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     yield from (path for path in paths if path.exists())
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        drawn = [pool.submit(_draw_and_save, folder, seed, index) for index in missing]
+        drawn = [pool.submit(_draw_and_save, folder, seed, index, (effects, atlas)) for index in missing]
         for case in as_completed(drawn):
             yield case.result()
 
@@ -92,7 +110,8 @@ def case_path(folder: Path, seed: int, index: int) -> Path:
     return folder / f"phantom-{seed}-{index:04d}.npz"
 
 
-def _draw_and_save(folder: Path, seed: int, index: int) -> Path:
+def _draw_and_save(folder: Path, seed: int, index: int, how: tuple[Effects, Path]) -> Path:
+    torch.set_num_threads(1)
     path = case_path(folder, seed, index)
-    save_case(draw_case(seed, index), path)
+    save_case(draw_case(seed, index, effects=how[0], atlas=how[1]), path)
     return path

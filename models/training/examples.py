@@ -11,11 +11,15 @@ from scipy import ndimage
 from torch import Tensor
 
 from models.losses import DISTANCE_SCALE_MM
+from models.phantom.appearance import Appearance, add_noise, render
 from models.preprocessing import anatomy_guided_input, ct_channels
 from models.recipes import NetworkRecipe
 from models.structures import CHANNELS, STRUCTURES
 from models.training.augmentation import OTHER_SIDE, OUTSIDE_HU, Cut, corrupt_mask, vary_scanner
 from models.training.cases import Case
+
+
+BLUR_VOXELS = 4  # what lies this near outside a VOI blurs into it
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,7 @@ def voi_example(case: Case, recipe: NetworkRecipe, rng: np.random.Generator, *, 
         cut = cut.moved(rng)
     if recipe.name in OTHER_SIDE and cut.flipped != flip:
         cut = cut.mirrored()
-    hu = cut.of(case.hu, outside=OUTSIDE_HU)
-    if vary:
-        hu = vary_scanner(rng, hu)
+    hu = scan(case, cut, rng, vary=vary)
     q = (cut.of(truth) >= 0.5).float()
     if recipe.name != "CTV":
         return Example(torch.from_numpy(ct_channels(hu.numpy())), q[None])
@@ -51,14 +53,15 @@ def voi_example(case: Case, recipe: NetworkRecipe, rng: np.random.Generator, *, 
 
 def slices_example(case: Case, recipe: NetworkRecipe, rng: np.random.Generator, *, vary: bool) -> Example:
     """Slices of the whole body for the localiser: x (slices, channel, y, x), q (slices, 5, y, x)."""
-    chosen = _balanced_slices(case, recipe, rng) if vary else np.arange(case.hu.shape[0])
-    cut = _cut(case, recipe, (np.array(case.hu.shape) - 1) / 2)
-    cut = replace(cut, size_zyx=(case.hu.shape[0], *recipe.voi_size_zyx[1:]), slices=torch.from_numpy(chosen))
+    case = _thinned(case)
+    depth = max(1, round(case.shape_zyx[0] * case.spacing_zyx_mm[0] / recipe.spacing_zyx_mm[0]))
+    cut = _cut(case, recipe, (np.array(case.shape_zyx) - 1) / 2)
+    cut = replace(cut, size_zyx=(depth, *recipe.voi_size_zyx[1:]))
+    chosen = _balanced_slices(case, cut, recipe, rng) if vary else np.arange(depth)
+    cut = replace(cut, slices=torch.from_numpy(chosen))
     if vary:
         cut = cut.moved(rng)
-    hu = cut.of(case.hu, outside=OUTSIDE_HU)
-    if vary:
-        hu = vary_scanner(rng, hu)
+    hu = scan(case, cut, rng, vary=vary)
     truth = torch.zeros(CHANNELS, *hu.shape)
     for row in STRUCTURES:
         truth[row.channel] = torch.maximum(truth[row.channel], (cut.of(case.mask(row.name)) >= 0.5).float())
@@ -77,11 +80,41 @@ def _cut(case: Case, recipe: NetworkRecipe, centre_zyx: NDArray[np.float64]) -> 
     )
 
 
-def _balanced_slices(case: Case, recipe: NetworkRecipe, rng: np.random.Generator) -> NDArray[np.intp]:
+def scan(case: Case, cut: Cut, rng: np.random.Generator, *, vary: bool) -> Tensor:
+    """CT numbers of a VOI, (z, y, x) HU: those of the case's CT, or a new scan of the phantom."""
+    if case.hu is not None:
+        hu = cut.of(case.hu, outside=OUTSIDE_HU)
+        return vary_scanner(rng, hu) if vary else hu
+    if case.tissue is None:
+        raise ValueError("a case without CT numbers has tissues")
+    appearance = Appearance.draw(rng)
+    box = cut.box(case.shape_zyx, margin=BLUR_VOXELS)
+    rendered = render(case.tissue[box], case.spacing_zyx_mm, appearance, rng)
+    corner = (box[0].start, box[1].start, box[2].start)
+    hu = cut.of(rendered, outside=OUTSIDE_HU, corner_zyx=corner)
+    return torch.from_numpy(add_noise(hu.numpy(), cut.spacing_zyx_mm, appearance, rng))
+
+
+def _thinned(case: Case) -> Case:
+    """Every other row and column: enough for the localiser, for a quarter of the cost."""
+    dz, dy, dx = case.spacing_zyx_mm
+    return Case(
+        labels=case.labels[:, ::2, ::2],
+        spacing_zyx_mm=(dz, 2 * dy, 2 * dx),
+        hu=None if case.hu is None else case.hu[:, ::2, ::2],
+        tissue=None if case.tissue is None else case.tissue[:, ::2, ::2],
+    )
+
+
+def _balanced_slices(
+    case: Case, cut: Cut, recipe: NetworkRecipe, rng: np.random.Generator
+) -> NDArray[np.intp]:
     """A batch of slices in which those without any structure are few (paper: dropped at random)."""
-    labelled = case.labels.any((1, 2))
-    filled, empty = np.flatnonzero(labelled), np.flatnonzero(~labelled)
-    some_empty = rng.permutation(empty)[: max(1, len(filled) // 6)]
+    labelled = np.asarray(case.labels.any((1, 2)))
+    middle = cut.index[:, 0, 0, 0].round().long().clamp(0, len(labelled) - 1).numpy()
+    at = labelled[middle]
+    filled, empty = np.flatnonzero(at), np.flatnonzero(~at)
+    some_empty = rng.permutation(empty)[: max(2, len(filled) // 3)]
     return rng.permutation(np.concatenate([filled, some_empty]))[: recipe.batch]
 
 
