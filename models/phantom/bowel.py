@@ -37,10 +37,10 @@ def draw_bowel(rng: np.random.Generator, marks: Landmarks, floor_z: float) -> tu
     """Loops wind through the cavity from `floor_z` upwards; the cavity's walls cut them (mm)."""
     loops: list[Loop] = []
     front, back = marks.body_front + 25, marks.sacrum_y(110) - 15
-    for _ in range(int(rng.integers(4, 15))):
+    for _ in range(int(rng.integers(6, 20))):
         stool = bool(rng.random() < 0.25)
         radius = rng.uniform(15, 24) if stool else rng.uniform(8, 17)
-        at = np.array([rng.uniform(-75, 75), rng.uniform(front, back), floor_z + rng.uniform(5, 130)])
+        at = np.array([rng.uniform(-75, 75), rng.uniform(front, back), floor_z + rng.uniform(-15, 120)])
         heading = rng.normal(size=3)
         for _ in range(int(rng.integers(4, 12))):
             heading = heading / np.linalg.norm(heading) + rng.normal(0, 0.6, 3)

@@ -33,7 +33,7 @@ class Rectum:
         low, high = bulb_z + rng.uniform(-4, 8), rng.uniform(58, 95)
         wide = float(np.exp(rng.uniform(np.log(11), np.log(27))))
         flat = rng.uniform(0.6, 1.0)
-        bend = marks.symphysis_back + rng.uniform(44, 58)
+        bend = marks.symphysis_back + rng.uniform(40, 54)
         heights = np.array([low - CANAL_MM, low, low + 18, max(marks.coccyx_z + 14, low + 36), 42.0, high])
         heights = np.maximum.accumulate(heights + np.arange(6) * 0.1)
         back = [bend + 14, bend + 1.5]
@@ -42,7 +42,7 @@ class Rectum:
         for z, ry in zip(heights[2:], radius_y[2:], strict=True):
             # Below the coccyx the pelvic floor carries the rectum.
             behind = marks.sacrum_y(float(max(z, marks.coccyx_z + 6))) - rng.uniform(4, 12) - ry
-            back.append(min(behind, bend + 30 + 0.5 * (z - low)))
+            back.append(min(behind, bend + 6 + 0.6 * (z - low)))
         sway = np.cumsum(rng.normal(0, 4, 6)) * np.array([0, 0, 0.5, 1, 1, 1])
         heights = np.append(heights, high + 50)
         sway = np.append(sway, sway[-1] + rng.uniform(-45, 45))
