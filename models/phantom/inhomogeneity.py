@@ -26,11 +26,9 @@ TEXTURE_HU: dict[Tissue, tuple[float, float]] = {
     Tissue.BLADDER_WALL: (3, 10),
     Tissue.URINE: (0, 2.5),
     Tissue.RECTAL_WALL: (4, 12),
-    Tissue.STOOL: (15, 60),
     Tissue.BULB: (3, 10),
     Tissue.CORPORA: (4, 14),
     Tissue.BOWEL_WALL: (5, 15),
-    Tissue.BOWEL_CONTENT: (5, 25),
     Tissue.VESSEL: (2, 6),
     Tissue.SEMINAL_VESICLE: (5, 15),
     Tissue.SOFT_MASS: (4, 12),
@@ -41,8 +39,19 @@ TEXTURE_HU: dict[Tissue, tuple[float, float]] = {
     Tissue.SCAR: (6, 20),
     Tissue.BONE_ISLAND: (20, 80),
 }
-COARSE = (Tissue.STOOL, Tissue.BOWEL_CONTENT)  # lumps, with bubbles of gas
+LUMP_HU: dict[Tissue, tuple[float, float]] = {Tissue.STOOL: (10, 60), Tissue.BOWEL_CONTENT: (3, 25)}
 BUBBLE_HU = -600.0
+# The same over a centimetre or two: islands of fatty marrow, fattier and leaner parts of a muscle.
+PATCH_HU: dict[Tissue, tuple[float, float]] = {
+    **dict.fromkeys(MUSCLES, (1, 8)),
+    Tissue.FAT: (1, 5),
+    Tissue.PELVIC_FAT: (2, 10),
+    Tissue.MARROW: (15, 80),
+    Tissue.FEMUR_MARROW: (15, 80),
+    Tissue.ORGAN: (2, 10),
+    Tissue.CORPORA: (2, 10),
+}
+PATCH_MM, REGION_MM = 14.0, 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,31 +59,40 @@ class Inhomogeneity:
     """How uneven each tissue of one scan is."""
 
     texture_hu: PerTissue  # standard deviation
-    grain_mm: float  # the finest scale; there are two coarser ones
-    strand_hu: PerTissue  # CT number of a strand less that of the tissue it runs through
-    cell_mm: float  # between strands
+    patch_hu: PerTissue  # standard deviation over centimetres
+    grain_mm: float  # the finest scale of texture; there are two coarser ones
+    septum_hu: PerTissue  # CT number of a strand in fat less that of the fat
+    thread_hu: PerTissue  # and of a small vessel in it
+    streak_hu: PerTissue  # of fat in muscle, less that of the muscle
+    cell_mm: tuple[float, float]  # between strands in fat, in muscle
     strand_mm: float  # their width
-    lump_mm: float  # grain of stool
+    muscle_along_x: float  # how much longer streaks in muscle are along x than across
+    lump_hu: PerTissue  # standard deviation of stool and bowel content
+    lump_mm: float  # and its grain
     bubbles: float  # share of stool that is gas
 
     @staticmethod
     def draw(rng: np.random.Generator, *, fatty_muscle: bool) -> Inhomogeneity:
         """Draw a patient's tissues; an elderly man's muscles are streaked with fat."""
         texture = {tissue: rng.uniform(*span) for tissue, span in TEXTURE_HU.items()}
-        streaky = -rng.uniform(40, 110) if fatty_muscle else -rng.uniform(0, 35)
-        strands = {tissue: streaky * rng.uniform(0.6, 1.2) for tissue in MUSCLES}
-        strands[Tissue.GLUTEAL] *= 1.3
-        strands[Tissue.FAT] = rng.uniform(5, 50)
-        strands[Tissue.PELVIC_FAT] = rng.uniform(5, 90)  # stranded after an operation
-        strands[Tissue.SCAR] = -rng.uniform(0, 60)
+        patches = {tissue: rng.uniform(*span) for tissue, span in PATCH_HU.items()}
+        streak = -rng.uniform(50, 120) if fatty_muscle else -rng.uniform(5, 70)
+        streaks = {tissue: streak * rng.uniform(0.5, 1.1) for tissue in MUSCLES}
+        streaks[Tissue.GLUTEAL] *= 1.4
+        streaks[Tissue.SCAR] = -rng.uniform(0, 60)
         return Inhomogeneity(
             texture_hu=per_tissue(texture),
+            patch_hu=per_tissue(patches),
             grain_mm=rng.uniform(2.0, 4.5),
-            strand_hu=per_tissue(strands),
-            cell_mm=rng.uniform(8, 18),
+            septum_hu=per_tissue({Tissue.FAT: rng.uniform(5, 60), Tissue.PELVIC_FAT: rng.uniform(5, 80)}),
+            thread_hu=per_tissue({Tissue.FAT: rng.uniform(0, 120), Tissue.PELVIC_FAT: rng.uniform(30, 180)}),
+            streak_hu=per_tissue(streaks),
+            cell_mm=(rng.uniform(9, 20), rng.uniform(6, 12)),
             strand_mm=rng.uniform(1.0, 2.5),
+            muscle_along_x=rng.uniform(1, 3),
+            lump_hu=per_tissue({tissue: rng.uniform(*span) for tissue, span in LUMP_HU.items()}),
             lump_mm=rng.uniform(4, 9),
-            bubbles=rng.uniform(0, 0.12),
+            bubbles=rng.uniform(0, 0.1) if rng.random() < 0.6 else 0.0,
         )
 
 
@@ -87,13 +105,20 @@ def add_inhomogeneity(
     rng: np.random.Generator,
 ) -> None:
     """Add texture to CT numbers in place, both (z, y, x)."""
+
+    def add(each_hu: PerTissue, field: FloatArray) -> None:
+        field *= np.asarray(each_hu, np.float32)[tissue_zyx]
+        np.add(hu, field, out=hu)
+
     fields = Fields(rng, hu.shape, spacing_zyx_mm)
-    fine = np.array(look.texture_hu, np.float32)
-    fine[list(COARSE)] = 0
-    hu += fine[tissue_zyx] * fields.grain(look.grain_mm)
-    strands = fields.strands(look.cell_mm, width_mm=look.strand_mm)
-    strands *= np.clip(fields.smooth(45) * np.float32(0.6) + np.float32(0.6), 0, 1.6)  # here more than there
-    hu += np.asarray(look.strand_hu, np.float32)[tissue_zyx] * strands
+    add(look.texture_hu, fields.grain(look.grain_mm))
+    add(look.patch_hu, fields.smooth(PATCH_MM))
+    more_or_less = np.clip(np.float32(0.6) + np.float32(0.6) * fields.smooth(REGION_MM), 0, 1.5)
+    septa, threads = fields.strands(look.cell_mm[0], width_mm=look.strand_mm)
+    add(look.septum_hu, septa * more_or_less)
+    add(look.thread_hu, threads)
+    streaks, _ = fields.strands(look.cell_mm[1], width_mm=look.strand_mm, along_x=look.muscle_along_x)
+    add(look.streak_hu, streaks * more_or_less)
     _add_lumps(hu, tissue_zyx, spacing_zyx_mm, look=look, rng=rng)
 
 
@@ -106,7 +131,7 @@ def _add_lumps(
     rng: np.random.Generator,
 ) -> None:
     """Stool and bowel content: lumps, and bubbles in the stool."""
-    inside = np.isin(tissue_zyx, np.array([int(t) for t in COARSE], np.uint8))
+    inside = np.isin(tissue_zyx, np.array([int(t) for t in LUMP_HU], np.uint8))
     if not inside.any():
         return
     spans = [np.flatnonzero(inside.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
@@ -115,11 +140,11 @@ def _add_lumps(
     lumps = fields.smooth(look.lump_mm) * np.float32(0.8) + fields.smooth(look.lump_mm / 2.5) * np.float32(
         0.6
     )
-    coarse = np.zeros(len(Tissue), np.float32)
-    coarse[list(COARSE)] = np.asarray(look.texture_hu, np.float32)[list(COARSE)]
     part = tissue_zyx[box]
-    hu[box] += coarse[part] * lumps
-    bubble = fields.smooth(look.lump_mm * 0.8)
+    hu[box] += np.asarray(look.lump_hu, np.float32)[part] * lumps
+    bubble = fields.smooth(look.lump_mm * 0.8) * np.float32(0.8) + fields.smooth(
+        look.lump_mm / 3
+    ) * np.float32(0.6)
     threshold = np.float32(ndtri(1 - look.bubbles))
-    share = np.clip((bubble - threshold) * 3, 0, 1) * (part == Tissue.STOOL)
+    share = np.clip((bubble - threshold) * 4, 0, 1) * (part == Tissue.STOOL)
     hu[box] += share * (np.float32(BUBBLE_HU) - hu[box])

@@ -28,7 +28,7 @@ class NoiseLook:
         """Draw dose and kernel: from a quiet iterative reconstruction to a sharp one of a large patient."""
         return NoiseLook(
             sd_hu=float(np.exp(rng.uniform(np.log(4), np.log(35)))),
-            period_mm=float(np.exp(rng.uniform(np.log(3.0), np.log(9.0)))),
+            period_mm=float(np.exp(rng.uniform(np.log(3.5), np.log(10)))),
             unevenness=rng.uniform(0.2, 1.0),
             between_slices=rng.uniform(0, 0.5),
             starvation=rng.uniform(0.5, 1.5) if rng.random() < 0.2 else 0.0,

@@ -19,12 +19,12 @@ class Fields:
     shape_zyx: tuple[int, ...]
     spacing_zyx_mm: Triple
 
-    def smooth(self, grain_mm: float, *, along_z: float = 1.0) -> FloatArray:
-        """A field of unit variance with grains of about `grain_mm`, `along_z` times longer along z, (z, y, x).
+    def smooth(self, grain_mm: float, *, along_z: float = 1.0, along_x: float = 1.0) -> FloatArray:
+        """A field of unit variance with grains of about `grain_mm`, so many times longer along an axis, (z, y, x).
 
         Cubic B-splines over white noise, three small matrix products: about 3 ns a voxel.
         """
-        grains = (grain_mm * along_z, grain_mm, grain_mm)
+        grains = (grain_mm * along_z, grain_mm, grain_mm * along_x)
         z, y, x = (
             _spline_weights(n, d / grain, self.rng.random())
             for n, d, grain in zip(self.shape_zyx, self.spacing_zyx_mm, grains, strict=True)
@@ -41,16 +41,24 @@ class Fields:
             total += np.float32(weight) * self.smooth(grain_mm * factor)
         return total
 
-    def strands(self, cell_mm: float, *, width_mm: float, along_z: float = 2.0) -> FloatArray:
-        """Thin sheets between cells of about `cell_mm`, 1 in the sheet and 0 in the cell, (z, y, x).
+    def strands(
+        self, cell_mm: float, *, width_mm: float, along_x: float = 1.0
+    ) -> tuple[FloatArray, FloatArray]:
+        """Thin sheets between cells of about `cell_mm`, and threads within the sheets; each 0 to 1, (z, y, x).
 
-        Sheets are where a smooth field crosses zero; a slice cuts them as curved lines.
+        Sheets are where a smooth field crosses zero, threads where a second one does too: a slice cuts sheets as
+        curved lines, as it does septa, and threads as dots and short lines, as it does small vessels.
         """
-        half = np.float32(0.6 * width_mm / cell_mm)  # the field's slope is about 1.2 per cell
-        field = self.smooth(cell_mm, along_z=along_z)
-        np.multiply(field, field, out=field)
-        field *= np.float32(-1 / half**2)
-        return np.exp(np.maximum(field, np.float32(-20)))
+        sharp = np.float32(-((cell_mm / (0.6 * width_mm)) ** 2))  # a field's slope is about 1.2 per cell
+        sheets = self.smooth(cell_mm, along_z=2, along_x=along_x)
+        np.multiply(sheets, sheets, out=sheets)
+        threads = self.smooth(cell_mm, along_z=2, along_x=along_x)
+        threads *= threads
+        threads += sheets
+        for field, flatter in ((sheets, 1.0), (threads, 0.5)):
+            field *= sharp * np.float32(flatter)
+            np.exp(np.maximum(field, np.float32(-20), out=field), out=field)
+        return sheets, threads
 
 
 def _spline_weights(points: int, step: float, phase: float) -> FloatArray:
