@@ -97,7 +97,7 @@ def _things(rng: np.random.Generator) -> Numbers:
 
 
 def _bones(rng: np.random.Generator) -> Numbers:
-    marrow, cortex = rng.uniform(80, 350), rng.uniform(500, 1400)
+    marrow, cortex = rng.triangular(80, 130, 350), rng.uniform(500, 1400)
     return {
         Tissue.MARROW: marrow,
         Tissue.FEMUR_MARROW: float(np.clip(marrow + rng.normal(40, 60), 60, 420)),

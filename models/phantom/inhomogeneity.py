@@ -45,7 +45,7 @@ BUBBLE_HU = -600.0
 PATCH_HU: dict[Tissue, tuple[float, float]] = {
     **dict.fromkeys(MUSCLES, (1, 8)),
     Tissue.FAT: (1, 5),
-    Tissue.PELVIC_FAT: (2, 10),
+    Tissue.PELVIC_FAT: (2, 15),
     Tissue.MARROW: (15, 80),
     Tissue.FEMUR_MARROW: (15, 80),
     Tissue.ORGAN: (2, 10),
@@ -63,6 +63,7 @@ class Inhomogeneity:
     grain_mm: float  # the finest scale of texture; there are two coarser ones
     septum_hu: PerTissue  # CT number of a strand in fat less that of the fat
     thread_hu: PerTissue  # and of a small vessel in it
+    speck_hu: PerTissue  # of the smaller ones between organs
     streak_hu: PerTissue  # of fat in muscle, less that of the muscle
     cell_mm: tuple[float, float]  # between strands in fat, in muscle
     strand_mm: float  # their width
@@ -76,16 +77,17 @@ class Inhomogeneity:
         """Draw a patient's tissues; an elderly man's muscles are streaked with fat."""
         texture = {tissue: rng.uniform(*span) for tissue, span in TEXTURE_HU.items()}
         patches = {tissue: rng.uniform(*span) for tissue, span in PATCH_HU.items()}
-        streak = -rng.uniform(50, 120) if fatty_muscle else -rng.uniform(5, 70)
+        streak = -rng.uniform(80, 160) if fatty_muscle else -rng.uniform(15, 100)
         streaks = {tissue: streak * rng.uniform(0.5, 1.1) for tissue in MUSCLES}
         streaks[Tissue.GLUTEAL] *= 1.4
         streaks[Tissue.SCAR] = -rng.uniform(0, 60)
         return Inhomogeneity(
             texture_hu=per_tissue(texture),
             patch_hu=per_tissue(patches),
-            grain_mm=rng.uniform(2.0, 4.5),
-            septum_hu=per_tissue({Tissue.FAT: rng.uniform(5, 60), Tissue.PELVIC_FAT: rng.uniform(5, 80)}),
-            thread_hu=per_tissue({Tissue.FAT: rng.uniform(0, 120), Tissue.PELVIC_FAT: rng.uniform(30, 180)}),
+            grain_mm=rng.uniform(2.5, 5),
+            septum_hu=per_tissue({Tissue.FAT: rng.uniform(5, 90), Tissue.PELVIC_FAT: rng.uniform(5, 90)}),
+            thread_hu=per_tissue({Tissue.FAT: rng.uniform(0, 150), Tissue.PELVIC_FAT: rng.uniform(30, 180)}),
+            speck_hu=per_tissue({Tissue.PELVIC_FAT: rng.uniform(20, 160)}),
             streak_hu=per_tissue(streaks),
             cell_mm=(rng.uniform(9, 20), rng.uniform(6, 12)),
             strand_mm=rng.uniform(1.0, 2.5),
@@ -117,8 +119,9 @@ def add_inhomogeneity(
     septa, threads = fields.strands(look.cell_mm[0], width_mm=look.strand_mm)
     add(look.septum_hu, septa * more_or_less)
     add(look.thread_hu, threads)
-    streaks, _ = fields.strands(look.cell_mm[1], width_mm=look.strand_mm, along_x=look.muscle_along_x)
+    streaks, specks = fields.strands(look.cell_mm[1], width_mm=look.strand_mm, along_x=look.muscle_along_x)
     add(look.streak_hu, streaks * more_or_less)
+    add(look.speck_hu, specks)
     _add_lumps(hu, tissue_zyx, spacing_zyx_mm, look=look, rng=rng)
 
 

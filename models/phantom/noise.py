@@ -10,7 +10,10 @@ from scipy import fft
 from models.phantom.lattice import FloatArray
 
 BODY_HU = -500.0
-STREAK_MM = 60.0  # how long streaks of starved rays are
+STREAK_MM, STREAK_PERIOD_MM = (
+    60.0,
+    7.0,
+)  # length of streaks of starved rays, and from one to the next at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class NoiseLook:
             period_mm=float(np.exp(rng.uniform(np.log(3.5), np.log(10)))),
             unevenness=rng.uniform(0.2, 1.0),
             between_slices=rng.uniform(0, 0.5),
-            starvation=rng.uniform(0.5, 1.5) if rng.random() < 0.2 else 0.0,
+            starvation=rng.uniform(0.3, 1.2) if rng.random() < 0.2 else 0.0,
         )
 
 
@@ -50,7 +53,9 @@ def noise_field(
     sd *= np.float32(look.sd_hu / (float(sd[body].mean()) if body.any() else 2.0))
     noise *= sd
     if streaky is not None:
-        noise += streaky * sd * (along**3 * np.float32(look.starvation))
+        noise += (
+            streaky * sd * (along**8 * np.float32(look.starvation))
+        )  # the power of exponential starvation
     if look.between_slices > 0 and len(noise) > 1:
         c = np.float32(look.between_slices)
         noise[:-1] = (noise[:-1] + c * noise[1:]) / np.sqrt(1 + c * c)
@@ -84,7 +89,7 @@ def coloured_noise(
     noise = _filtered(spectrum, power(np.hypot(fy, fx), look.period_mm), size)[inside]
     if look.starvation == 0:
         return noise, None
-    along_x = power(np.abs(fy), look.period_mm) * np.exp(-((fx * STREAK_MM) ** 2))
+    along_x = power(np.abs(fy), max(look.period_mm, STREAK_PERIOD_MM)) * np.exp(-((fx * STREAK_MM) ** 2))
     return noise, _filtered(spectrum, along_x, size)[inside]
 
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from models.phantom.lattice import FloatArray
 from models.phantom.metal import metal_streaks
-from models.phantom.texture import Triple
+from models.phantom.texture import Fields, Triple
 from models.phantom.tissue import Tissue
 
 BAND_SHARE = 0.2
+SHADING_MM = 90.0
 FULL_BAND_MM = 25.0  # of dense bone on either side
 
 
@@ -38,6 +39,7 @@ class StreakLook:
     clip_hu: float  # spread of the streaks 15 mm from a clip of 3 mm
     prosthesis_hu: float  # and 40 mm from a metal hip
     band_hu: float  # darkening between bones, 25 mm of dense bone on either side
+    shading_hu: float  # spread of slow shading over the image, as scatter leaves it
 
     @staticmethod
     def draw(rng: np.random.Generator) -> StreakLook:
@@ -46,6 +48,7 @@ class StreakLook:
             clip_hu=rng.uniform(5, 60),
             prosthesis_hu=float(np.exp(rng.uniform(np.log(20), np.log(200)))),
             band_hu=rng.uniform(10, 40) if rng.random() < BAND_SHARE else 0.0,
+            shading_hu=rng.uniform(0, 7),
         )
 
 
@@ -57,7 +60,8 @@ def add_streaks(
     look: StreakLook,
     rng: np.random.Generator,
 ) -> None:
-    """Add streaks to an image in place, (z, y, x)."""
+    """Add shading and streaks to an image in place, (z, y, x)."""
+    hu += np.float32(look.shading_hu) * Fields(rng, hu.shape, spacing_zyx_mm).smooth(SHADING_MM)
     if look.band_hu > 0:
         _darken_between_bones(hu, tissue_zyx, spacing_zyx_mm[2], look.band_hu)
     for metal, strength in ((CLIP, look.clip_hu), (PROSTHESIS, look.prosthesis_hu)):
