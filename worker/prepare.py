@@ -176,7 +176,7 @@ def _report(
         )
         for (uid, kind), count in tree.other_images.items()
     ]
-    no_ct = Reason(code="no-ct", message="The CT that it refers to is not there.")
+    no_ct = Reason(code="no-ct", message="No CT series, or more than one, is what it refers to.")
     return Report(
         command="penumbra prepare",
         not_dicom_files=tree.not_dicom,

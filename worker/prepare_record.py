@@ -11,10 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from worker.job_folder import write_atomically
+
+ANYWHERE: Final = 5  # letters; "Pen" is part of PenileBulb before it is part of anybody's name
 
 
 class _Record(BaseModel):
@@ -106,9 +109,12 @@ def read_cases(folder: Path) -> dict[str, CaseRecord]:
 
 
 def without_patient(name: str, words: Iterable[str]) -> str:
-    """An ROI name without the patient's name and number."""
+    """An ROI name without the patient's name and number: short words where they stand alone, longer ones anywhere."""
     for word in sorted(words, key=len, reverse=True):
-        name = re.sub(re.escape(word), "***", name, flags=re.IGNORECASE)
+        pattern = re.escape(word)
+        if len(word) < ANYWHERE:
+            pattern = rf"(?<![^\W_]){pattern}(?![^\W_])"
+        name = re.sub(pattern, "***", name, flags=re.IGNORECASE)
     return name
 
 
@@ -133,7 +139,7 @@ def other_rows(report: Report) -> list[list[str]]:
     counts = Counter(
         f"series, {record.reason.code}: {record.reason.message}" for record in report.other_series
     )
-    counts["structure sets, no-ct: the CT that they refer to is not there"] = len(
+    counts["structure sets, no-ct: no CT, or more than one, is what they refer to"] = len(
         report.structure_sets_without_ct
     )
     counts.update(report.other_objects)
