@@ -1,0 +1,99 @@
+"""`penumbra train` on prepared cases, from the folder to a bundle that loads."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from models import recipes
+from models.bundle import load_bundle
+from models.recipes import LOCALIZER, SMALL
+from models.structures import STRUCTURES
+from models.training.cases import Case, save_case
+from service.physics import add_commands
+from worker import training_pool
+
+app = typer.Typer()
+add_commands(app)
+
+VOI = {"voi_size_zyx": (24, 24, 24), "spacing_zyx_mm": (3.0, 3.0, 3.0)}
+TINY = replace(
+    SMALL,
+    name="small",
+    networks=tuple(
+        replace(n, width=4, levels=2, steps=4, epoch_steps=2, batch=2)
+        if n.name == LOCALIZER
+        else replace(n, width=4, levels=4, steps=2, epoch_steps=1, batch=1, **VOI)
+        for n in SMALL.networks
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """Six balls in a row, one per structure."""
+    folder = tmp_path_factory.mktemp("cases")
+    z, y, x = np.ogrid[:16, :30, :100]
+    for index in range(4):
+        labels = np.zeros((16, 30, 100), np.uint8)
+        for bit in range(len(STRUCTURES)):
+            ball = ((z - 8) * 3) ** 2 + ((y - 15) * 3) ** 2 + ((x - 10 - 15 * bit - index) * 3) ** 2 < 14**2
+            labels |= ball.astype(np.uint8) << bit
+        hu = np.where(labels > 0, 60, -90).astype(np.int16)
+        save_case(Case(hu=hu, labels=labels, spacing_zyx_mm=(3.0, 3.0, 3.0)), folder / f"{index}.npz")
+    return folder
+
+
+def penumbra(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_from_prepared_cases_to_a_bundle(cases, tmp_path, monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "small", TINY)
+    command = ("train", "--out", tmp_path, "--cases", cases, "--jobs", 1, "--device", "cpu")
+    monkeypatch.setattr("sys.argv", ["penumbra", *map(str, command)])
+    with monkeypatch.context() as patched:  # the pool is not the subject here, and slow to start
+        patched.setattr(training_pool, "training_pool", ThreadPoolExecutor)
+        some = penumbra(*command, "--networks", "CTV,Rectum")
+    assert some.exit_code == 0, some.output
+    assert not (tmp_path / "Bladder").exists()
+    assert not (tmp_path / "cohort-small").exists()
+
+    whole = penumbra(*command)
+    assert whole.exit_code == 0, whole.output
+    bundle = load_bundle(tmp_path / "cohort-small")
+    training = bundle.manifest.training
+    assert (training["training_cases"], training["validation_cases"]) == (3, 1)
+    assert training["cohort"] == "prepared cases"
+    assert str(training["command"]).startswith(f"penumbra train --out {tmp_path}")
+    assert (training["steps Localizer"], training["steps CTV"]) == (4, 2)
+    assert "clinic" in bundle.manifest.description
+    assert bundle.manifest.intended_use == "research-phantom"
+
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    histories = [json.loads((tmp_path / n.name / "progress.json").read_text()) for n in TINY.networks]
+    assert [len(each["history"]) for each in histories] == [2] * len(TINY.networks)
+    assert list((tmp_path / "tensorboard" / "CTV").glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--recipe", "unheard-of"), "small, paper, full"),
+        (("--networks", "Liver"), "no network Liver"),
+    ],
+)
+def test_what_does_not_exist_is_a_usage_error(cases, tmp_path, arguments, why):
+    result = penumbra("train", "--out", tmp_path, "--cases", cases, *arguments)
+    assert result.exit_code == 2
+    assert why in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_folder_without_cases_is_a_usage_error(tmp_path):
+    result = penumbra("train", "--out", tmp_path, "--cases", tmp_path)
+    assert result.exit_code == 2
+    assert "prepared cases" in result.output.replace("\n", " ")
