@@ -45,14 +45,15 @@ class Appearance:
         """Draw one scan's look; with `slice_mm` its slices are that thick."""
         fatty = bool(rng.random() < FATTY_MUSCLE_SHARE)
         numbers = draw_ct_numbers(rng, effects=effects, fatty_muscle=fatty)
+        sharpness = float(rng.beta(1.2, 1.5))  # of the reconstruction kernel
         drawn_slice = float(rng.choice((1.0, 1.5, 2.0, 2.5, 3.0, 3.0, 5.0)))
         return Appearance(
             hu=per_tissue(numbers),
             layered=Layer.draw(rng) if numbers[Tissue.URINE] > 60 and rng.random() < 0.5 else None,
             inhomogeneity=Inhomogeneity.draw(rng, fatty_muscle=fatty) if effects.texture else None,
-            psf_fwhm_mm=rng.uniform(0.8, 2.0),
+            psf_fwhm_mm=2.0 - 1.2 * sharpness,
             slice_mm=drawn_slice if slice_mm is None else slice_mm,
-            noise=NoiseLook.draw(rng) if effects.noise else None,
+            noise=NoiseLook.draw(rng, sharpness=sharpness) if effects.noise else None,
             streaks=StreakLook.draw(rng) if effects.streaks else None,
             field_of_view=FieldOfView.draw(rng) if effects.streaks and rng.random() < 0.25 else None,
             seed=int(rng.integers(2**32)),

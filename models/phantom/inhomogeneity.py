@@ -66,7 +66,7 @@ class Inhomogeneity:
     speck_hu: PerTissue  # of the smaller ones between organs
     streak_hu: PerTissue  # of fat in muscle, less that of the muscle
     cell_mm: tuple[float, float]  # between strands in fat, in muscle
-    strand_mm: float  # their width
+    strand_mm: tuple[float, float]  # their widths
     muscle_along_x: float  # how much longer streaks in muscle are along x than across
     lump_hu: PerTissue  # standard deviation of stool and bowel content
     lump_mm: float  # and its grain
@@ -90,7 +90,7 @@ class Inhomogeneity:
             speck_hu=per_tissue({Tissue.PELVIC_FAT: rng.uniform(20, 160)}),
             streak_hu=per_tissue(streaks),
             cell_mm=(rng.uniform(9, 20), rng.uniform(6, 12)),
-            strand_mm=rng.uniform(1.0, 2.5),
+            strand_mm=(rng.uniform(1.0, 2.5), rng.uniform(1.2, 3.5)),
             muscle_along_x=rng.uniform(1, 3),
             lump_hu=per_tissue({tissue: rng.uniform(*span) for tissue, span in LUMP_HU.items()}),
             lump_mm=rng.uniform(4, 9),
@@ -116,10 +116,10 @@ def add_inhomogeneity(
     add(look.texture_hu, fields.grain(look.grain_mm))
     add(look.patch_hu, fields.smooth(PATCH_MM))
     more_or_less = np.clip(np.float32(0.6) + np.float32(0.6) * fields.smooth(REGION_MM), 0, 1.5)
-    septa, threads = fields.strands(look.cell_mm[0], width_mm=look.strand_mm)
+    septa, threads = fields.strands(look.cell_mm[0], width_mm=look.strand_mm[0])
     add(look.septum_hu, septa * more_or_less)
     add(look.thread_hu, threads)
-    streaks, specks = fields.strands(look.cell_mm[1], width_mm=look.strand_mm, along_x=look.muscle_along_x)
+    streaks, specks = fields.strands(look.cell_mm[1], width_mm=look.strand_mm[1], along_x=look.muscle_along_x)
     add(look.streak_hu, streaks * more_or_less)
     add(look.speck_hu, specks)
     _add_lumps(hu, tissue_zyx, spacing_zyx_mm, look=look, rng=rng)

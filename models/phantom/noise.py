@@ -10,10 +10,9 @@ from scipy import fft
 from models.phantom.lattice import FloatArray
 
 BODY_HU = -500.0
-STREAK_MM, STREAK_PERIOD_MM = (
-    60.0,
-    7.0,
-)  # length of streaks of starved rays, and from one to the next at least
+SD_HU = (4.0, 35.0)
+STREAK_MM = 60.0  # how long streaks of starved rays are
+STREAK_PERIOD_MM = 7.0  # and how far apart, at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +26,13 @@ class NoiseLook:
     starvation: float  # horizontal streaks where rays are longest, as a share of sd_hu
 
     @staticmethod
-    def draw(rng: np.random.Generator) -> NoiseLook:
-        """Draw dose and kernel: from a quiet iterative reconstruction to a sharp one of a large patient."""
+    def draw(rng: np.random.Generator, *, sharpness: float) -> NoiseLook:
+        """Draw dose and kernel; a sharp kernel (`sharpness` 1, soft: 0) has finer and, mostly, more noise."""
+        coarse, fine = np.log(10), np.log(3.5)
+        more = 0.7 + 0.6 * sharpness
         return NoiseLook(
-            sd_hu=float(np.exp(rng.uniform(np.log(4), np.log(35)))),
-            period_mm=float(np.exp(rng.uniform(np.log(3.5), np.log(10)))),
+            sd_hu=float(np.clip(more * np.exp(rng.uniform(np.log(4), np.log(35))), *SD_HU)),
+            period_mm=float(np.exp(coarse + (fine - coarse) * sharpness + rng.normal(0, 0.15))),
             unevenness=rng.uniform(0.2, 1.0),
             between_slices=rng.uniform(0, 0.5),
             starvation=rng.uniform(0.3, 1.2) if rng.random() < 0.2 else 0.0,
@@ -53,9 +54,8 @@ def noise_field(
     sd *= np.float32(look.sd_hu / (float(sd[body].mean()) if body.any() else 2.0))
     noise *= sd
     if streaky is not None:
-        noise += (
-            streaky * sd * (along**8 * np.float32(look.starvation))
-        )  # the power of exponential starvation
+        starved = along**8 * np.float32(look.starvation)  # the power stands for the exponential of a path
+        noise += streaky * sd * starved
     if look.between_slices > 0 and len(noise) > 1:
         c = np.float32(look.between_slices)
         noise[:-1] = (noise[:-1] + c * noise[1:]) / np.sqrt(1 + c * c)

@@ -46,7 +46,7 @@ class StreakLook:
         """Draw how far a scanner corrects metal and beam hardening."""
         return StreakLook(
             clip_hu=rng.uniform(5, 60),
-            prosthesis_hu=float(np.exp(rng.uniform(np.log(20), np.log(200)))),
+            prosthesis_hu=float(np.exp(rng.uniform(np.log(10), np.log(100)))),
             band_hu=rng.uniform(10, 40) if rng.random() < BAND_SHARE else 0.0,
             shading_hu=rng.uniform(0, 7),
         )
