@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from models.recipes import NetworkRecipe, Recipe
+from models.recipes import NetworkRecipe
 from models.training.checkpoint import Progress
 from models.training.cohort import Cohort
 from models.training.curves import draw_curves
@@ -38,30 +38,43 @@ class Standing:
 OnStandings = Callable[[Sequence[Standing]], None]
 
 
-def train_recipe(
-    recipe: Recipe,
+@dataclass(frozen=True)
+class Compute:
+    """Where training runs: some processes, one device."""
+
+    pool: Executor
+    device: torch.device
+
+
+def train_networks(
+    networks: Mapping[str, NetworkRecipe],
     cohort: Cohort,
     out: Path,
     *,
-    pool: Executor,
-    device: torch.device,
+    seed: int,
+    compute: Compute,
     on_standings: OnStandings,
 ) -> None:
-    """Train every network of the recipe into `out/<network>/`; resumes what was begun.
+    """Train every network into the folder `out/<key>/`; resumes what was begun.
 
-    The longest begin, so that none is left to the end alone. `on_standings` is called every few seconds.
+    The longest begin, so that none is left to the end alone. `on_standings` is called every few seconds. If one
+    network fails the others go on; then its error is raised.
     """
     pending = {
-        pool.submit(_train_one, network, cohort, out, seed=recipe.seed, device=str(device))
-        for network in sorted(recipe.networks, key=_cost, reverse=True)
+        compute.pool.submit(
+            _train_one, networks[name], cohort, out / name, seed=seed, device=str(compute.device)
+        )
+        for name in sorted(networks, key=lambda name: _cost(networks[name]), reverse=True)
     }
     drawn: dict[str, int] = {}
+    errors: list[BaseException] = []
     while pending:
         done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
-        for future in done:
-            future.result()
-        on_standings([standing(network, out / network.name) for network in recipe.networks])
-        drawn = _redraw(recipe, out, drawn)
+        errors += [error for future in done if (error := future.exception()) is not None]
+        on_standings([standing(network, out / name) for name, network in networks.items()])
+        drawn = _redraw(networks, out, drawn)
+    if errors:
+        raise errors[0]
 
 
 def standing(network: NetworkRecipe, folder: Path) -> Standing:
@@ -72,7 +85,7 @@ def standing(network: NetworkRecipe, folder: Path) -> Standing:
     step = progress.step if finished else max(progress.step, pulse["step"])
     rate = pulse["seconds_per_step"]
     return Standing(
-        name=network.name,
+        name=folder.name,
         step=step,
         steps=network.steps,
         dice=progress.best_dice,
@@ -82,11 +95,10 @@ def standing(network: NetworkRecipe, folder: Path) -> Standing:
     )
 
 
-def _train_one(network: NetworkRecipe, cohort: Cohort, out: Path, *, seed: int, device: str) -> None:
-    folder = out / network.name
+def _train_one(network: NetworkRecipe, cohort: Cohort, folder: Path, *, seed: int, device: str) -> None:
     torch.set_num_threads(1)
     begun = _stored(folder / "progress.json", default={"step": 0})["step"]
-    with EventFile(out / "tensorboard" / network.name, next_step=begun + 1) as events:
+    with EventFile(folder.parent / "tensorboard" / folder.name, next_step=begun + 1) as events:
         train_network(network, cohort, folder, seed=seed, device=torch.device(device), report=events.add)
 
 
@@ -94,11 +106,10 @@ def _cost(network: NetworkRecipe) -> float:
     return network.steps * network.batch * math.prod(network.voi_size_zyx)
 
 
-def _redraw(recipe: Recipe, out: Path, drawn: Mapping[str, int]) -> dict[str, int]:
+def _redraw(networks: Collection[str], out: Path, drawn: Mapping[str, int]) -> dict[str, int]:
     """Draw `curves.png` anew if an epoch has ended since; returns the epochs that are in it."""
     histories = {
-        network.name: _stored(out / network.name / "progress.json", default={"history": []})["history"]
-        for network in recipe.networks
+        name: _stored(out / name / "progress.json", default={"history": []})["history"] for name in networks
     }
     epochs = {name: len(history) for name, history in histories.items()}
     if epochs != drawn and any(epochs.values()):

@@ -40,7 +40,7 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
     """Train the networks of a recipe; run it again to go on where it stopped, even after kill -9."""
     from models.training.bundling import is_complete, make_bundle
     from models.training.event_files import MISSING, can_write_events
-    from models.training.run import train_recipe
+    from models.training.run import Compute, train_networks
     from worker.bundle_info import choose_device
     from worker.training_pool import training_pool
 
@@ -50,7 +50,14 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
         terminal.errors.print(MISSING, markup=False)
     cohort = _cohort(whole, out, cases=cases, anatomies=anatomies, jobs=jobs)
     with training_pool(jobs) as pool, training_board() as show:
-        train_recipe(chosen, cohort, out, pool=pool, device=choose_device(device), on_standings=show)
+        train_networks(
+            {network.name: network for network in chosen.networks},
+            cohort,
+            out,
+            seed=chosen.seed,
+            compute=Compute(pool, choose_device(device)),
+            on_standings=show,
+        )
     if not is_complete(whole, out):
         return
     name = f"{'phantom' if cases is None else 'cohort'}-{recipe}"
