@@ -57,6 +57,18 @@ class Evaluation:
     at_most: int | None = None
 
     @property
+    def bundle_folder(self) -> Path:
+        """Where the bundle lies; raises `EvaluationFailed` if there is none of that name."""
+        settings = WorkerSettings()
+        name = self.request.bundle or settings.bundle or SHIPPED_BUNDLE
+        folder = find_bundles(settings.bundles_dir).get(name)
+        if folder is None:
+            raise EvaluationFailed(
+                f"There is no bundle called {name[:64]!r}.", remedy="See `penumbra bundles`."
+            )
+        return folder
+
+    @property
     def cases(self) -> list[Path]:
         """The case folders, in order."""
         return sorted(path.parent for path in self.cases_dir.glob("*/truth.dcm"))[: self.at_most]
@@ -117,10 +129,7 @@ def _segment_once(request: JobRequest, case: Path, folder: Path) -> None:
 
 def _check_earlier_results(plan: Evaluation) -> None:
     """Refuse to mix: what is there must come from the same bundle, seed and number of passes."""
-    settings = WorkerSettings()
-    name = plan.request.bundle or settings.bundle or SHIPPED_BUNDLE
-    folder = find_bundles(settings.bundles_dir).get(name)
-    digest = read_manifest(folder)[1] if folder else None
+    digest = read_manifest(plan.bundle_folder)[1]
     for case in plan.cases:
         path = plan.out / case.name / RESULT_NAME
         if not path.exists():

@@ -50,6 +50,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - typer declares options so
     from worker.evaluate import Evaluation
     from worker.evaluate import evaluate as run_evaluation
     from worker.evaluation.manifest import manifest_metrics
+    from worker.evaluation.report import Making, write_report
     from worker.evaluation.tables import summarise
     from worker.job_folder import JobRequest
 
@@ -72,13 +73,15 @@ def evaluate(  # noqa: PLR0913, PLR0917 - typer declares options so
     )
     with terminal.progress_bar("evaluating") as advance:
         scores = run_evaluation(plan, on_case=lambda done, count: advance("evaluating", done, count))
-    command = (
-        f"{note}; {_command(plan.request.passes, bounds)}" if note else _command(plan.request.passes, bounds)
-    )
+    manifest, digest = read_manifest(plan.bundle_folder)
+    command = _command(bundle, plan.request.passes, bounds, fast=fast)
     if bundle_dir is not None:
-        with_metrics(read_manifest(bundle_dir)[0], manifest_metrics(scores, command), out=bundle_dir)
+        figures = manifest_metrics(scores, f"{note}; {command}" if note else command)
+        with_metrics(read_manifest(bundle_dir)[0], figures, out=bundle_dir)
+    making = Making(bundle=manifest, sha256=digest, passes=plan.request.passes, command=command, note=note)
+    report = write_report(scores, making, out)
     _show(summarise(scores))
-    terminal.output.print(str(out / "summary.json"), markup=False)
+    terminal.output.print(str(report), markup=False)
 
 
 def _small_phantoms(folder: Path) -> Path:
@@ -91,8 +94,15 @@ def _small_phantoms(folder: Path) -> Path:
     return folder
 
 
-def _command(passes: int, bounds: Bounds) -> str:
-    return f"penumbra evaluate CASES --out DIR --passes {passes} --bounds {bounds.value}"
+def _command(bundle: str | None, passes: int, bounds: Bounds, *, fast: bool) -> str:
+    """What to type to get the same figures."""
+    words = [
+        "penumbra evaluate CASES --out DIR",
+        f"--bundle {bundle}" if bundle else "",
+        f"--passes {passes}",
+    ]
+    words += [f"--bounds {bounds.value}" if bounds is not Bounds.AUTO else "", "--fast" if fast else ""]
+    return " ".join(word for word in words if word)
 
 
 def _show(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -15,6 +15,9 @@ from models.evaluation.observers import generalised_energy_distance, observer_ag
 from models.structures import STRUCTURES
 from worker.evaluation.scores import CaseScore, ObserverScore, Score
 from worker.evaluation.written import WrittenContours, box_around
+from worker.finding import Finding
+from worker.guideline import Check, check_guideline
+from worker.pelvic_block import PelvicBlock
 from worker.roi_naming import DEFAULT_NAMING
 from worker.series import CTSeries, read_series
 
@@ -31,7 +34,7 @@ def score_case(case: Path, result: Path) -> CaseScore:
     series = read_series(case / "ct")
     comparison = Comparison(
         case=case.name,
-        bounds=str(document.get("bounds", "")).partition(" ")[0],
+        bounds=_mode(document),
         series=series,
         truth=WrittenContours.read(case / TRUTH, series),
         written=WrittenContours.read(result / RTSTRUCT, series),
@@ -43,12 +46,25 @@ def score_case(case: Path, result: Path) -> CaseScore:
         state=document["state"],
         reason=document["reason"]["code"] if document["reason"] else None,
         bounds=comparison.bounds,
-        findings=tuple(finding["code"] for finding in document["findings"]),
+        findings=tuple(Finding(**finding) for finding in document["findings"]),
         seconds=round(sum(document["seconds"].values()), 2),
         scores=tuple(comparison.score(name, found.get(name)) for name in present),
         untrue=tuple(name for name in found if name not in present),
         observers=comparison.observers(found.get("CTV")),
+        guideline=_guideline(
+            comparison.written, series, {n: s["roi_names"]["mean"] for n, s in found.items()}
+        ),
+        guideline_of_truth=_guideline(comparison.truth, series, {n: truth_name(n) for n in present}),
     )
+
+
+def _guideline(contours: WrittenContours, series: CTSeries, names: Mapping[str, str]) -> tuple[Check, ...]:
+    """The eight checks of the CTV among the organs of the same RTSTRUCT; none without a CTV."""
+    if not contours.has(names.get("CTV")):
+        return ()
+    whole = tuple(slice(0, n) for n in series.hu.shape)
+    masks = {name: contours.on((whole[0], whole[1], whole[2]), roi) for name, roi in names.items()}
+    return check_guideline(PelvicBlock.cut(series.hu, series.grid, masks))
 
 
 def truth_name(structure: str) -> str:
@@ -85,7 +101,7 @@ class Comparison:
         return Score(
             case=self.case,
             structure=name,
-            bounds=self.bounds,
+            bounds=_mode(s or {}) or self.bounds,
             found=s is not None,
             volume_cc=float(mean.sum() * voxel_cc),
             truth_cc=float(true.sum() * voxel_cc),
@@ -112,6 +128,7 @@ class Comparison:
         agree = observer_agreement(mean, self.truth.on(box, mean_observer), each)
         return ObserverScore(
             observers=len(names),
+            bounds=_mode(ctv) or self.bounds,
             **asdict(agree),
             outside=tuple(surface_outside(lower, upper, observer, self._spacing_zyx) for observer in each),
             energy_distance=None,
@@ -152,10 +169,15 @@ def _quality(s: Document | None) -> dict[str, Any]:
     return {
         "quality": s["quality"] if s else 0.0,
         "quality_validated": bool(s and s["quality_validated"]),
-        "predicted_dsc": predicted.get("mean"),
+        "predicted_dsc": predicted.get("value"),
         "predicted_low": predicted.get("low"),
         "predicted_high": predicted.get("high"),
     }
+
+
+def _mode(document: Document) -> str:
+    """The mode of the bounds as one word, of a whole result or of one structure; "" where it is not said."""
+    return str(document.get("bounds") or "").partition(" ")[0]
 
 
 def _finite(value: float) -> float | None:

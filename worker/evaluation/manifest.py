@@ -43,12 +43,11 @@ def _of_structure(cases: Sequence[CaseScore], name: str, command: str) -> Iterat
     for title, field in MEANS.items():
         values = _values(own, field)
         yield from _metric(title, name, _mean(values), count=len(values), command=command)
-    for bounds, contoured in by_bounds(cases).items():
-        values = _values(rows_of(contoured, name), "outside")
-        title = f"surface outside {bounds} band"
-        yield from _metric(title, name, _mean(values), count=len(values), command=command)
-        widths = _values(rows_of(contoured, name), "band_mm")
-        yield from _metric(f"{bounds} band mm", name, _mean(widths), count=len(widths), command=command)
+    for bounds, scores in by_bounds(cases).items():
+        banded = [s for s in scores if s.structure == name]
+        for title, field in ((f"surface outside {bounds} band", "outside"), (f"{bounds} band mm", "band_mm")):
+            values = _values(banded, field)
+            yield from _metric(title, name, _mean(values), count=len(values), command=command)
     rank = rank_correlation([s.quality for s in own], dsc)
     yield from _metric("quality rank", name, rank, count=len(own), command=command)
 

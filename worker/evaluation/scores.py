@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from worker.finding import Finding
+from worker.guideline import Check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,7 @@ class ObserverScore:
     """The CTV of one case among its observers; DSC are means over pairs, `outside` one share per observer."""
 
     observers: int
+    bounds: str
     among: float
     with_mean: float
     model: float
@@ -59,31 +63,21 @@ class ObserverScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """One guideline check of one CTV."""
-
-    code: str
-    title: str
-    verdict: str
-    message: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class CaseScore:
-    """One case in one mode of the bounds.
+    """One case, contoured once; `bounds` is "mixed" where only some structures have calibrated ones.
 
     `scores` has a row for each structure that the truth has; `untrue` names structures that were contoured although
-    the truth has none (a penile bulb in a woman). Findings are codes of what the guard and the pipeline noticed.
+    the truth has none (a penile bulb in a woman).
     """
 
     case: str
     state: str
     reason: str | None
     bounds: str
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
     seconds: float
     scores: tuple[Score, ...]
     untrue: tuple[str, ...] = ()
     observers: ObserverScore | None = None
-    guideline: tuple[CheckResult, ...] = ()
-    guideline_of_truth: tuple[CheckResult, ...] = field(default=())
+    guideline: tuple[Check, ...] = ()
+    guideline_of_truth: tuple[Check, ...] = ()

@@ -34,13 +34,12 @@ def in_force(cases: Sequence[CaseScore]) -> list[CaseScore]:
     return list(first.values())
 
 
-def by_bounds(cases: Sequence[CaseScore]) -> dict[str, list[CaseScore]]:
-    """Cases that were contoured, by mode of the bounds; the mode in force first."""
-    modes: dict[str, list[CaseScore]] = {}
-    for case in cases:
-        if case.state == "done":
-            modes.setdefault(case.bounds, []).append(case)
-    return modes
+def by_bounds(cases: Sequence[CaseScore]) -> dict[str, list[Score]]:
+    """Scores of the cases that were contoured, by mode of their bounds, calibrated first; each contour once a mode."""
+    modes: dict[str, dict[tuple[str, str], Score]] = {}
+    for score in (s for case in cases if case.state == "done" for s in case.scores):
+        modes.setdefault(score.bounds, {}).setdefault((score.case, score.structure), score)
+    return {mode: list(modes[mode].values()) for mode in sorted(modes)}
 
 
 def rows_of(cases: Iterable[CaseScore], name: str) -> list[Score]:
@@ -87,9 +86,9 @@ def summarise(cases: Sequence[CaseScore]) -> list[Row]:
 def coverage_table(cases: Sequence[CaseScore]) -> list[Row]:
     """Per mode of the bounds and structure: surface outside the band and the band's width, overall and by thirds."""
     rows: list[Row] = []
-    for bounds, own_cases in by_bounds(cases).items():
+    for bounds, scores in by_bounds(cases).items():
         for row in STRUCTURES:
-            own = rows_of(own_cases, row.name)
+            own = [s for s in scores if s.structure == row.name]
             if not own:
                 continue
             mean, low, high = mean_with_interval([s.outside for s in own])
