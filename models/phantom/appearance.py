@@ -26,7 +26,10 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Appearance:
-    """Everything about one scan that is not anatomy; None where an effect is left out."""
+    """Everything about one scan that is not anatomy; None where an effect is left out or does not occur.
+
+    Field of view and shading go with `Effects.streaks`: all of them are artefacts.
+    """
 
     hu: PerTissue  # mean CT number of each tissue
     layered: Layer | None  # contrast that has sunk to the bladder's back
@@ -36,7 +39,7 @@ class Appearance:
     noise: NoiseLook | None
     streaks: StreakLook | None
     field_of_view: FieldOfView | None
-    seed: int
+    seed: int  # of streaks and shading, which are the scan's and not the drawing's
 
     @staticmethod
     def draw(
@@ -85,7 +88,11 @@ def render(
 ) -> FloatArray:
     """The CT of a tissue map without noise, HU (z, y, x) float32; of a crop as of a whole map.
 
-    CT numbers, texture, blur in the slice and averaging over its thickness, streaks, field of view.
+    CT numbers, texture, blur in the slice and averaging over its thickness, streaks, field of view. What depends
+    on a whole slice (layered contrast, the band between bones, the field of view) is taken of the map given.
+
+    Cost on one core, median over scans, with `add_noise`: 64 × 110 × 110 voxels of 3 × 1.5 × 1.5 mm about 0.09 s,
+    70 × 180 × 290 about 0.35 s; a metal hip adds up to 0.2 s. Memory: some 30 bytes a voxel.
     """
     hu = np.asarray(appearance.hu, np.float32)[tissue_zyx]
     if appearance.layered is not None:

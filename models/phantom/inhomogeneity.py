@@ -52,6 +52,7 @@ PATCH_HU: dict[Tissue, tuple[float, float]] = {
     Tissue.CORPORA: (2, 10),
 }
 PATCH_MM, REGION_MM = 14.0, 40.0
+FINEST_MM = 2.5  # finer costs more than a scan's voxels show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,14 +141,14 @@ def _add_lumps(
     spans = [np.flatnonzero(inside.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     box = tuple(slice(span[0], span[-1] + 1) for span in spans)
     fields = Fields(rng, hu[box].shape, spacing_zyx_mm)
-    lumps = fields.smooth(look.lump_mm) * np.float32(0.8) + fields.smooth(look.lump_mm / 2.5) * np.float32(
-        0.6
-    )
     part = tissue_zyx[box]
-    hu[box] += np.asarray(look.lump_hu, np.float32)[part] * lumps
-    bubble = fields.smooth(look.lump_mm * 0.8) * np.float32(0.8) + fields.smooth(
-        look.lump_mm / 3
-    ) * np.float32(0.6)
-    threshold = np.float32(ndtri(1 - look.bubbles))
-    share = np.clip((bubble - threshold) * 4, 0, 1) * (part == Tissue.STOOL)
-    hu[box] += share * (np.float32(BUBBLE_HU) - hu[box])
+    hu[box] += np.asarray(look.lump_hu, np.float32)[part] * _two_scales(fields, look.lump_mm)
+    if look.bubbles > 0:
+        above = _two_scales(fields, 0.8 * look.lump_mm) - np.float32(ndtri(1 - look.bubbles))
+        share = np.clip(above * 4, 0, 1) * (part == Tissue.STOOL)
+        hu[box] += share * (np.float32(BUBBLE_HU) - hu[box])
+
+
+def _two_scales(fields: Fields, grain_mm: float) -> FloatArray:
+    fine = fields.smooth(max(grain_mm / 2.5, FINEST_MM))
+    return np.float32(0.8) * fields.smooth(grain_mm) + np.float32(0.6) * fine
