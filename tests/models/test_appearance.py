@@ -247,6 +247,15 @@ def test_starved_rays_leave_streaks_along_x():
     assert along > 2 * abs(across)
 
 
+def test_short_rays_are_not_starved():
+    body = disc()
+    starved, fed = (
+        add_noise(body, SPACING, scan(noise=quiet_noise(starvation=s)), rng()) for s in (1.0, 0.0)
+    )
+    streaks = starved - fed
+    assert streaks[:, 12:16, 40:56].std() < 0.1 * streaks[:, 40:56, 40:56].std()
+
+
 def test_padding_stays_without_noise():
     hu = np.zeros((4, 32, 32), np.float32)
     hu[:, :, :8] = -1024
