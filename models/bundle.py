@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
+from models.calibration.quality import Prediction
+from models.calibration.record import BandRecord, CalibrationRecord
 from models.localization import LocalizationUNet
 from models.recipes import FACTORIES, LOCALIZER, build_network
 from models.stochastic import Placement, StochasticUNet
@@ -71,15 +73,31 @@ class Manifest(BaseModel):
     preprocessing: str
     level: float
     bounds: Literal["paper", "calibrated"]
-    calibration: dict[str, object] | None
+    calibration: CalibrationRecord | None
     networks: dict[str, Network]
-    quality_validated: tuple[str, ...] = ()  # for which quality was seen to follow the true DSC
+    quality_validated: tuple[str, ...] = ()  # without a record: where quality was seen to follow the true DSC
     metrics: tuple[Metric, ...]
 
-    @property
-    def bounds_calibrated(self) -> bool:
-        """Only a bundle with a calibration record may write "95" into a name."""
-        return self.calibration is not None
+    def band(self, structure: str) -> BandRecord | None:
+        """The calibrated band of a structure, if there is a record: only such bounds may be called 95."""
+        return self.calibration.bands.get(structure) if self.calibration else None
+
+    def tells_quality(self, structure: str) -> bool:
+        """Whether quality was shown to follow the true DSC of a structure; a calibration record decides."""
+        if self.calibration is None:
+            return structure in self.quality_validated
+        record = self.calibration.quality.get(structure)
+        return record is not None and record.validated
+
+    def predict_dsc(self, structure: str, quality: float) -> Prediction | None:
+        """What a quality says about the true DSC; None where it was not shown to say anything (never for the CTV)."""
+        if self.calibration is None or not self.tells_quality(structure):
+            return None
+        return self.calibration.quality[structure].predict(quality)
+
+    def weights(self) -> dict[str, str]:
+        """SHA-256 of each network's weights."""
+        return {name: network.sha256 for name, network in self.networks.items()}
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,10 @@ def load_bundle(folder: Path, *, device: torch.device | None = None) -> Bundle:
     missing = {LOCALIZER, *(s.name for s in STRUCTURES)} - set(manifest.networks)
     if missing:
         raise BundleError(f"{manifest.name}: no network for {', '.join(sorted(missing))}")
+    if manifest.calibration is not None and manifest.calibration.weights != manifest.weights():
+        raise BundleError(
+            f"{manifest.name}: the calibration record was made for other weights; calibrate again"
+        )
     networks = {name: _load_network(folder, name, spec) for name, spec in manifest.networks.items()}
     for network in networks.values():
         network.to(device or torch.device("cpu")).eval()

@@ -69,13 +69,14 @@ class NetworkRecipe:
 class Recipe:
     """A bundle to be: its networks and its cohort.
 
-    Of a clinic's own cases the shares `training_cases` : `validation_cases` are taken.
+    A clinic's own cases are divided in the same shares; `held_out_cases` only where something is to be compared.
     """
 
     name: str
     networks: tuple[NetworkRecipe, ...]
     training_cases: int = 255
     validation_cases: int = 35
+    held_out_cases: int = 50
     cohort_seed: int = 2021
     seed: int = 0
     notes: str = ""
@@ -98,7 +99,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(1, 96, 128),
             spacing_zyx_mm=(3.0, 4.0, 4.0),
-            steps=1500,
+            steps=1100,
             batch=16,
         ),
         NetworkRecipe(
@@ -107,7 +108,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(40, 80, 80),
             spacing_zyx_mm=(3.0, 1.5, 1.5),
-            steps=1600,
+            steps=1300,
         ),
         NetworkRecipe(
             name="Bladder",
@@ -123,7 +124,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(56, 80, 64),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=2400,
+            steps=1400,
         ),
         *(
             NetworkRecipe(
@@ -132,7 +133,7 @@ SMALL = Recipe(
                 width=12,
                 voi_size_zyx=(32, 64, 64),
                 spacing_zyx_mm=(3.0, 1.5, 1.5),
-                steps=450,
+                steps=400,
             )
             for name in ("Femur_Head_L", "Femur_Head_R")
         ),
@@ -142,7 +143,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(24, 48, 48),
             spacing_zyx_mm=(3.0, 1.25, 1.25),
-            steps=900,
+            steps=700,
             batch=2,
         ),
     ),

@@ -41,6 +41,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Bounds(StrEnum):
+    """How lower and upper bounds are made."""
+
+    AUTO = "auto"
+    PAPER = "paper"
+    CALIBRATED = "calibrated"
+
+
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for case-0000, case-0001, …")],
@@ -59,13 +67,16 @@ def phantom(
 
 
 @app.command()
-def segment(  # noqa: PLR0917 - typer's way to declare options
+def segment(  # noqa: PLR0913, PLR0917 - typer's way to declare options
     ct_dir: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with one CT series.")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for rtstruct.dcm, result.json, preview.png.")],
     bundle: Annotated[str | None, typer.Option(help="See `penumbra bundles`.")] = None,
     passes: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = Device.AUTO,
+    bounds: Annotated[
+        Bounds, typer.Option(help="auto: calibrated where the bundle has a record, else the paper's.")
+    ] = Bounds.AUTO,
 ) -> None:
     """Contour one CT series without a server. Example: penumbra segment case-0000/ct out."""
     from worker.job_folder import JobRequest
@@ -74,7 +85,12 @@ def segment(  # noqa: PLR0917 - typer's way to declare options
 
     out_dir.mkdir(parents=True, exist_ok=True)
     request = JobRequest(
-        job_id=str(uuid.uuid4()), series_instance_uid="", bundle=bundle, passes=passes, seed=seed
+        job_id=str(uuid.uuid4()),
+        series_instance_uid="",
+        bundle=bundle,
+        passes=passes,
+        seed=seed,
+        bounds=bounds.value,
     )
     settings = WorkerSettings().model_copy(update={"device": device.value})
     with terminal.job_progress("starting") as progress:

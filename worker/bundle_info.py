@@ -25,7 +25,6 @@ class BundleCard:
     version: str
     sha256: str
     intended_use: str
-    bounds_calibrated: bool
 
     @staticmethod
     def of(bundle: Bundle) -> BundleCard:
@@ -36,7 +35,6 @@ class BundleCard:
             version=m.version,
             sha256=bundle.sha256,
             intended_use=m.intended_use,
-            bounds_calibrated=m.bounds_calibrated,
         )
 
 

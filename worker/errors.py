@@ -4,7 +4,7 @@ PenumbraError
 ├── Rejected                 the input is not ours to contour
 │   ├── NoDicom, NotCT, TooFewSlices, MixedSeries, MissingSlices, TiltedSlices, DuplicatePosition
 │   ├── UnreadableInstance, MissingAttribute, UnsupportedTransferSyntax
-│   └── NoPelvis, NoTarget, UnsafeArchive, TooLarge
+│   └── NoPelvis, NoTarget, NotCalibrated, UnsafeArchive, TooLarge
 ├── Failed                   the input was fine, we were not
 │   └── ResultImplausible, RoundTripFailed, BundleInvalid, WorkerLost
 └── Cancelled                somebody asked for it
@@ -144,6 +144,13 @@ class NoTarget(Rejected):
     code = "no-target"
     default_message = "The pelvis was found, but no region where the prostate bed would lie."
     default_remedy = "Check that the CT shows a male pelvis after prostatectomy down to the penile bulb."
+
+
+class NotCalibrated(Rejected):
+    """Calibrated bounds are asked for, and the bundle has no record for them that holds."""
+
+    code = "not-calibrated"
+    default_remedy = "Ask for bounds `auto` or `paper`, or for more passes, or run `penumbra calibrate`."
 
 
 class UnsafeArchive(Rejected):

@@ -26,6 +26,7 @@ INSTANCES_NAME = "instances"
 PUBLISHED_NAME = "result"
 
 OutcomeState = Literal["done", "rejected", "failed", "cancelled"]
+BoundsWanted = Literal["auto", "paper", "calibrated"]
 
 
 class JobRequest(BaseModel):
@@ -38,7 +39,7 @@ class JobRequest(BaseModel):
     bundle: str | None = None
     passes: int = Field(default=50, ge=1)
     seed: int = Field(default=0, ge=0)
-    bounds: Literal["auto", "paper", "calibrated"] = "auto"
+    bounds: BoundsWanted = "auto"
 
 
 class Outcome(NamedTuple):

@@ -11,40 +11,63 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.bounds import paper_bounds
+from models.bounds import as_field, calibrated_bounds, nested, paper_bounds
 from models.bundle import Bundle
+from models.calibration.record import BandRecord
 from models.localization import centroids, coarse_probabilities
 from models.monte_carlo import Samples, Sampling, sample
 from models.preprocessing import anatomy_guided_input, ct_channels
 from models.recipes import LOCALIZER
-from models.structures import ORGANS
+from models.signed_distance import CLIP_MM
+from models.structures import ORGANS, STRUCTURES
 from worker.bundle_info import BundleCard
 from worker.clean_fields import Fields
-from worker.errors import NoPelvis, NoTarget
+from worker.errors import NoPelvis, NoTarget, NotCalibrated
 from worker.finding import Finding
 from worker.grid import Grid, resample
+from worker.job_folder import BoundsWanted
 from worker.ledger import ProgressReport
 from worker.result import Result, StructureResult
 from worker.series import CTSeries
 from worker.voi import AIR_HU, box_of, crop, part_of, voi_grid
 
 Progress = Callable[[ProgressReport], None]
+OnSamples = Callable[[str, Samples, Grid], None]  # a structure, what its passes say, and on which grid
 
 BODY_HU = -300
 GUIDES = ("Bladder", "Rectum")  # the organs that guide the CTV
 PELVIS = ("Bladder", "Femur_Head_L", "Femur_Head_R")  # without these it is no pelvis
+MANY_VANISHED = 0.05  # of the passes
 START_PERCENT, END_PERCENT = 8.0, 94.0  # what reading comes before, and writing after
 
 
-def segment(series: CTSeries, bundle: Bundle, *, sampling: Sampling, progress: Progress) -> Result:
+def segment(
+    series: CTSeries,
+    bundle: Bundle,
+    *,
+    sampling: Sampling,
+    progress: Progress,
+    bounds: BoundsWanted = "auto",
+    on_samples: OnSamples | None = None,
+) -> Result:
     """Contour one planning CT.
+
+    Args:
+        series: the CT.
+        bundle: the networks, and what calibration says about them.
+        sampling: how many passes, from which seed.
+        progress: told how far it is; may raise to stop.
+        bounds: `auto` makes calibrated bounds of every structure whose record holds, the paper's of the others.
+        on_samples: handed what the passes say, distances included, for who measures the method itself.
 
     Raises:
         NoPelvis: the localiser does not find the pelvis' organs.
         NoTarget: it finds a pelvis, but no place for the CTV.
+        NotCalibrated: calibrated bounds are asked for, but there is no record that holds.
         worker.errors.Cancelled: `progress` said so.
     """
-    run = _Run(series, bundle, sampling, progress)
+    bands = bands_in_force(bundle, sampling.passes, bounds)
+    run = _Run(series, bundle, sampling, progress, bands, on_samples)
     centres = run.localize()  # stage 1: where is everything?
     organs = run.segment_organs(centres)  # stage 2: one network per organ
     ctv = run.segment_ctv(centres, organs)  # stage 3: AG-MTN, guided by stage 2
@@ -60,6 +83,27 @@ def segment(series: CTSeries, bundle: Bundle, *, sampling: Sampling, progress: P
     )
 
 
+def bands_in_force(bundle: Bundle, passes: int, wanted: BoundsWanted) -> dict[str, BandRecord]:
+    """The calibrated band of each structure that gets one; a record holds from as many passes on as it was made with.
+
+    Raises:
+        NotCalibrated: as `segment`.
+    """
+    record = bundle.manifest.calibration
+    if wanted == "paper":
+        return {}
+    bands = dict(record.bands) if record is not None and passes >= record.passes else {}
+    missing = [s.name for s in STRUCTURES if s.name not in bands]
+    if wanted == "calibrated" and missing:
+        few = record is not None and passes < record.passes
+        raise NotCalibrated(
+            f"The calibration record of {bundle.manifest.name} holds from {record.passes} passes on."
+            if few and record is not None
+            else f"The bundle {bundle.manifest.name} has no calibrated bounds of {', '.join(missing)}."
+        )
+    return bands
+
+
 @dataclass
 class _Run:
     """One series on its way through the three stages."""
@@ -68,6 +112,8 @@ class _Run:
     bundle: Bundle
     sampling: Sampling
     progress: Progress
+    bands: Mapping[str, BandRecord]
+    on_samples: OnSamples | None
     seconds: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     finished: int = 0  # structures done
@@ -114,6 +160,7 @@ class _Run:
 
     def _sample(self, name: str, voi: Grid, channels: NDArray[np.float32]) -> StructureResult | None:
         """Fifty passes over one VOI; None (and a finding) when the mean contour is empty."""
+        band = self.bands.get(name)
         with self._timed(name):
             x = torch.from_numpy(channels)[None].to(self.bundle.device)
             samples = sample(
@@ -121,13 +168,18 @@ class _Run:
                 x,
                 self.sampling,
                 structure=name,
+                spacing_zyx_mm=voi.spacing_mm[::-1] if band or self.on_samples else None,
                 on_pass=lambda done: self._report(name, done),
             )
-            fields = self._on_ct(samples, voi)
+            if self.on_samples is not None:
+                self.on_samples(name, samples, voi)
+            fields = self._on_ct(samples, voi, band)
         self.finished += 1
         if fields is None:
             self._not_found(name, "its network found nothing in the volume of interest")
             return None
+        self._note_vanished(name, samples.vanished)
+        record = self.bundle.manifest.calibration
         return StructureResult(
             name=name,
             mean=fields.mean,
@@ -135,10 +187,12 @@ class _Run:
             upper=fields.upper,
             level=self.sampling.level,
             quality=samples.quality,
-            quality_validated=name in self.bundle.manifest.quality_validated,
+            quality_validated=self.bundle.manifest.tells_quality(name),
+            percent=int(100 * (1 - record.alpha) + 1e-6) if record and band else None,
+            predicted_dsc=self.bundle.manifest.predict_dsc(name, samples.quality),
         )
 
-    def _on_ct(self, samples: Samples, voi: Grid) -> Fields | None:
+    def _on_ct(self, samples: Samples, voi: Grid, band: BandRecord | None) -> Fields | None:
         """Moments back on the CT's own grid, then bounds, then one clean structure.
 
         Linear interpolation keeps lower <= mean <= upper; pages of the volume that stay zero cost no memory.
@@ -147,11 +201,18 @@ class _Run:
         if box is None:
             return None
         part = part_of(self.series.grid, box)
-        mean, std = (
-            np.asarray(resample(field, voi, part, outside=0.0), dtype=np.float32)
-            for field in (samples.mean, np.sqrt(samples.variance))
-        )
-        lower, upper = paper_bounds(mean, np.square(std))
+
+        def carried(field: NDArray[np.float32], outside: float) -> NDArray[np.float32]:
+            return np.asarray(resample(field, voi, part, outside=outside), dtype=np.float32)
+
+        mean = carried(samples.mean, 0.0)
+        if band is not None and samples.distance is not None:
+            distance = carried(samples.distance.mean_mm, CLIP_MM), carried(samples.distance.std_mm, 0.0)
+            inner, outer = calibrated_bounds(*distance, band.kappa, band.s0_mm)
+            level = self.sampling.level
+            lower, upper = nested(as_field(inner, level), mean, as_field(outer, level))
+        else:
+            lower, upper = paper_bounds(mean, np.square(carried(np.sqrt(samples.variance), 0.0)))
         cleaned = Fields.cleaned(lower, mean, upper, self.sampling.level)
         if not (cleaned.mean >= self.sampling.level).any():
             return None
@@ -200,6 +261,13 @@ class _Run:
                 percent=START_PERCENT + (END_PERCENT - START_PERCENT) * done,
             )
         )
+
+    def _note_vanished(self, name: str, vanished: float) -> None:
+        if vanished > MANY_VANISHED:
+            text = (
+                f"In {100 * vanished:.0f} % of the passes {name} was empty: check whether it is there at all."
+            )
+            self.findings.append(Finding(code="vanishing", message=text))
 
     def _not_found(self, name: str, why: str) -> None:
         self.findings.append(Finding(code="not-found", message=f"{name} is not in the result: {why}."))

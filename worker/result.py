@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibration.quality import Prediction
 from worker.finding import Finding
 from worker.series import CTSeries
+
+BoundsMode = Literal["paper", "calibrated"]
 
 
 class BundleInfo(Protocol):
@@ -30,10 +33,6 @@ class BundleInfo(Protocol):
     def intended_use(self) -> str:
         """`research-phantom` or `clinical`; decides the mark on every output."""
 
-    @property
-    def bounds_calibrated(self) -> bool:
-        """Whether a calibration record allows the bounds to be called 95 %."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class StructureResult:
@@ -47,6 +46,8 @@ class StructureResult:
         level: the contour level of all three fields.
         quality: mean DSC of the passes with the mean, 0..1.
         quality_validated: whether quality was shown to tell the true DSC for this structure.
+        percent: of the reference surface that calibrated bounds hold on average, 95 as a rule; None for the paper's.
+        predicted_dsc: the true DSC as the bundle's calibration record predicts it from quality, if it does.
     """
 
     name: str
@@ -56,6 +57,13 @@ class StructureResult:
     level: float
     quality: float
     quality_validated: bool
+    percent: int | None = None
+    predicted_dsc: Prediction | None = None
+
+    @property
+    def bounds(self) -> BoundsMode:
+        """How lower and upper were made."""
+        return "paper" if self.percent is None else "calibrated"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from worker.errors import PenumbraError
@@ -26,7 +27,7 @@ def done_document(result: Result, roi_names: RoiNames, proof: Mapping[str, float
         **_head("done", None, result.series.series_instance_uid),
         "bundle": _bundle(result),
         "not_for_clinical_use": result.bundle.intended_use != "clinical",
-        "bounds": "calibrated" if result.bundle.bounds_calibrated else "paper (uncalibrated)",
+        "bounds": _bounds(result.structures),
         "passes": result.passes,
         "seed": result.seed,
         "device": result.device,
@@ -60,6 +61,14 @@ def _head(state: OutcomeState, reason: dict[str, str] | None, series_uid: str) -
     return {"state": state, "reason": reason, "series_instance_uid": series_uid}
 
 
+def _bounds(structures: Sequence[StructureResult]) -> str:
+    """How the bounds were made, in one word for all structures; each says it for itself too."""
+    modes = {s.bounds for s in structures}
+    if modes == {"calibrated"}:
+        return "calibrated"
+    return "mixed" if "calibrated" in modes else "paper (uncalibrated)"
+
+
 def _bundle(result: Result) -> dict[str, str]:
     return {key: getattr(result.bundle, key) for key in ("name", "version", "sha256", "intended_use")}
 
@@ -74,9 +83,18 @@ def _structure(s: StructureResult, series: CTSeries, names: Mapping[str, str]) -
         "upper_volume_cc": _cc(s, "upper", series),
         "quality": round(s.quality, 4),
         "quality_validated": s.quality_validated,
+        "predicted_dsc": _predicted(s),
+        "bounds": s.bounds,
         "band_mm": {"mean": _number(band.mean_mm), "p95": _number(band.p95_mm)},
         "look_here": _look_here(band, series),
     }
+
+
+def _predicted(s: StructureResult) -> dict[str, float] | None:
+    """True DSC as calibration predicts it from quality, with its 90 % interval."""
+    if s.predicted_dsc is None:
+        return None
+    return {key: round(value, 3) for key, value in asdict(s.predicted_dsc).items()}
 
 
 def _cc(s: StructureResult, which: str, series: CTSeries) -> float:

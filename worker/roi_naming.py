@@ -84,8 +84,8 @@ class RoiNaming:
     mean_suffix: str = "AI"
 
     def __post_init__(self) -> None:
-        for calibrated in (False, True):
-            names = [n for s in self.styles for n in self.names(s, calibrated=calibrated).values()]
+        for percent in (None, 95):
+            names = [n for s in self.styles for n in self.names(s, percent=percent).values()]
             for name in names:
                 if (
                     not 0 < len(name) <= MAX_NAME
@@ -101,18 +101,18 @@ class RoiNaming:
         """How a structure is written; KeyError if the map does not know it."""
         return self.styles[structure]
 
-    def names(self, structure: str, *, calibrated: bool) -> dict[str, str]:
+    def names(self, structure: str, *, percent: int | None) -> dict[str, str]:
         """ROI names of a structure's `mean`, `lower` and `upper`.
 
-        Only calibrated bounds may be called 95.
+        Only calibrated bounds have a percentage, of two digits; others must not be called 95.
         """
         style = self.styles[structure]
-        percent = "95" if calibrated else ""
+        share = "" if percent is None else f"{percent:02d}"
         mean = f"{style.name}{self.qualifier}{self.mean_suffix}" if style.qualified else style.name
         return {
             "mean": mean,
-            "lower": f"z{style.stem}{self.qualifier}lo{percent}",
-            "upper": f"z{style.stem}{self.qualifier}hi{percent}",
+            "lower": f"z{style.stem}{self.qualifier}lo{share}",
+            "upper": f"z{style.stem}{self.qualifier}hi{share}",
         }
 
     def colour(self, structure: str, bound: str) -> list[int]:

@@ -132,7 +132,7 @@ def _expected(result: Result, naming: RoiNaming) -> dict[str, tuple[StructureRes
     expected = {}
     for structure in result.structures:
         style = naming.style(structure.name)
-        for bound, name in naming.names(structure.name, calibrated=result.bundle.bounds_calibrated).items():
+        for bound, name in naming.names(structure.name, percent=structure.percent).items():
             expected[name] = (structure, bound, style.fill_holes)
     return expected
 

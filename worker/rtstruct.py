@@ -168,7 +168,7 @@ def _colours() -> Iterator[tuple[int, int, int]]:
 
 
 def _names(result: Result, structure: StructureResult, naming: RoiNaming) -> dict[str, str]:
-    return naming.names(structure.name, calibrated=result.bundle.bounds_calibrated)
+    return naming.names(structure.name, percent=structure.percent)
 
 
 def _rois(structure: StructureResult, result: Result, naming: RoiNaming) -> Iterator[tuple[str, Roi]]:
@@ -202,8 +202,8 @@ def _describe(structure: StructureResult, bound: str, result: Result, contours: 
     parts = [*_mark(result), *_made_by(result), _quality(structure), f"{result.passes} passes"]
     if bound == "mean":
         parts.append("mean contour")
-    elif result.bundle.bounds_calibrated:
-        parts.append(f"{bound} bound 95 %, calibrated")
+    elif structure.percent is not None:
+        parts.append(f"{bound} bound {structure.percent} %, calibrated")
     else:
         parts.append(f"{bound} bound, uncalibrated")
     slices = {contour.slice_index for contour in contours}
@@ -215,7 +215,11 @@ def _describe(structure: StructureResult, bound: str, result: Result, contours: 
 
 def _quality(structure: StructureResult) -> str:
     """Quality as a number only where it was shown to tell something (not for the CTV)."""
-    return f"quality {structure.quality:.2f}" if structure.quality_validated else "quality not validated"
+    if not structure.quality_validated:
+        return "quality not validated"
+    predicted = structure.predicted_dsc
+    told = f", DSC {predicted.value:.2f} ({predicted.low:.2f}-{predicted.high:.2f})" if predicted else ""
+    return f"quality {structure.quality:.2f}{told}"
 
 
 def _mark(result: Result) -> list[str]:

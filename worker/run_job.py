@@ -76,7 +76,7 @@ def _contour(
         level=bundle.manifest.level,
         batch=_batch(bundle.device.type),
     )
-    result = segment(series, bundle, sampling=sampling, progress=progress)
+    result = segment(series, bundle, sampling=sampling, progress=progress, bounds=request.bounds)
     doubts = check_result(result)
     result = replace(result, findings=(*series.findings, *findings, *result.findings, *doubts))
     progress(ProgressReport(stage="writing", percent=95.0))

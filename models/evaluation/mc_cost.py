@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.monte_carlo import Moments, Sampling, pass_generator, sample
+from models.monte_carlo import DistanceMoments, Moments, Sampling, pass_generator, sample
+from models.signed_distance import Spacing
 from models.stochastic import StochasticUNet
 
 
@@ -31,21 +32,26 @@ class McCost:
 
 
 @torch.inference_mode()
-def measure_mc(network: StochasticUNet, x: Tensor, *, structure: str, passes: int = 50) -> McCost:
-    """Sample x (1, channel, z, y, x) both ways in one run; fp32."""
+def measure_mc(
+    network: StochasticUNet, x: Tensor, *, structure: str, spacing_zyx_mm: Spacing, passes: int = 50
+) -> McCost:
+    """Sample x (1, channel, z, y, x) both ways in one run, each with all its statistics; fp32."""
     network.stochastic_part(network.deterministic_part(x))  # neither way pays for the first call
     sampling = Sampling(passes=passes)
     start = time.perf_counter()
-    shared = sample(network, x, sampling, structure=structure)
+    shared = sample(network, x, sampling, structure=structure, spacing_zyx_mm=spacing_zyx_mm)
     shared_s = time.perf_counter() - start
 
-    moments = Moments()
+    moments, distances = Moments(), DistanceMoments(sampling.level, spacing_zyx_mm)
     start = time.perf_counter()
     for number in range(passes):
         draws = [pass_generator(sampling.seed, structure, number)]
-        moments.add(network.stochastic_part(network.deterministic_part(x), draws)[0])
-    whole_s = time.perf_counter() - start
+        p = network.stochastic_part(network.deterministic_part(x), draws)[0]
+        moments.add(p)
+        distances.add(p)
     mean, variance = moments.result()
+    distances.result(mean.shape)
+    whole_s = time.perf_counter() - start
     return McCost(
         structure,
         passes,

@@ -28,7 +28,8 @@ class Landmarks:
     @staticmethod
     def read(stored: Mapping[str, Any]) -> Landmarks:
         """From what `asdict` and JSON made of them."""
-        return Landmarks(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return Landmarks(**values)
 
     @property
     def coccyx_z(self) -> float:

@@ -19,12 +19,12 @@ def draw_curves(histories: Mapping[str, History], out: Path) -> None:
     for place, (name, history) in enumerate(histories.items(), start=1):
         losses = figure.add_subplot(rows, COLUMNS, place)
         steps = [row["step"] for row in history]
-        losses.plot(steps, [row["loss"] for row in history], color=LOSS_COLOUR)
+        losses.plot(steps, [row["loss"] for row in history], color=LOSS_COLOUR, marker=".", markersize=3)
         losses.set(title=name, xlabel="step")
         losses.set_ylabel("loss", color=LOSS_COLOUR)
         dice = losses.twinx()
         dice.plot(steps, [row["dice"] for row in history], color=DICE_COLOUR, marker=".", markersize=3)
-        dice.set_ylim(0, 1)
+        dice.set_ylim(-0.02, 1)
         dice.set_ylabel("validation Dice", color=DICE_COLOUR)
     partial = out.with_suffix(".part.png")
     figure.savefig(partial)

@@ -18,7 +18,6 @@ from models.structures import CHANNELS, STRUCTURES
 from models.training.augmentation import OTHER_SIDE, OUTSIDE_HU, Cut, corrupt_mask, vary_scanner
 from models.training.cases import Case
 
-
 BLUR_VOXELS = 4  # what lies this near outside a VOI blurs into it
 
 

@@ -1,9 +1,10 @@
-"""The physicist's commands, one file each: prepare, train, evaluate, bench, doctor."""
+"""The physicist's commands, one file each: prepare, train, ablation, evaluate, bench, doctor."""
 
 from __future__ import annotations
 
 import typer
 
+from service.physics.ablation import ablation
 from service.physics.bench import bench
 from service.physics.doctor import doctor
 from service.physics.evaluate import evaluate
@@ -13,6 +14,6 @@ from service.physics.train import train
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands into `penumbra`."""
-    for command in (prepare, train, evaluate, doctor):
+    for command in (prepare, train, ablation, evaluate, doctor):
         app.command()(command)
     app.add_typer(bench, name="bench")

@@ -35,7 +35,9 @@ def mc(
             spec = loaded.manifest.networks[name]
             torch.manual_seed(0)
             x = torch.rand(1, 3 if name == "CTV" else 2, *spec.voi_size_zyx) * 2 - 1
-            costs.append(measure_mc(network, x, structure=name, passes=passes))
+            costs.append(
+                measure_mc(network, x, structure=name, spacing_zyx_mm=spec.spacing_zyx_mm, passes=passes)
+            )
         advance("done", 1, 1)
     rows = [
         [

@@ -44,7 +44,7 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
     from worker.bundle_info import choose_device
     from worker.training_pool import training_pool
 
-    whole = _recipe(recipe)
+    whole = recipe_called(recipe)
     chosen = _only(whole, networks)
     if not can_write_events():
         terminal.errors.print(MISSING, markup=False)
@@ -66,7 +66,8 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
     terminal.output.print(f"{out / name}", markup=False)
 
 
-def _recipe(name: str) -> Recipe:
+def recipe_called(name: str) -> Recipe:
+    """A recipe by name, or a usage error."""
     from models.recipes import RECIPES
 
     if name not in RECIPES:

@@ -78,7 +78,7 @@ def test_the_guide_shows_both_organs_and_nothing_else(case):
 def test_the_localiser_gets_mostly_labelled_slices(case):
     example = slices_example(case, RECIPES["Localizer"], np.random.default_rng(1), vary=True)
     assert example.x.shape == (16, 2, 96, 128) and example.q.shape == (16, 5, 96, 128)
-    assert float(example.q.amax((1, 2, 3)).mean()) > 0.7
+    assert float(example.q.amax((1, 2, 3)).mean()) > 0.5
 
 
 def test_corruption_leaves_an_organ_recognisable():

@@ -30,7 +30,7 @@ def test_a_bundle_loads_what_was_trained(folder):
 def test_a_phantom_bundle_is_not_clinical_and_not_calibrated(folder):
     manifest = load_bundle(folder).manifest
     assert manifest.intended_use == "research-phantom"
-    assert not manifest.bounds_calibrated
+    assert manifest.band("CTV") is None
 
 
 def test_one_flipped_byte_is_noticed(folder):

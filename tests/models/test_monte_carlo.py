@@ -5,6 +5,7 @@ import torch
 from models.ag_mtn import ag_mtn
 from models.monte_carlo import Moments, Sampling, pass_generator, sample
 from models.oar_unet import bladder_unet, femoral_head_unet, penile_bulb_unet, rectum_unet
+from models.signed_distance import CLIP_MM
 
 FACTORIES = {
     "Bladder": bladder_unet,
@@ -120,3 +121,64 @@ def test_quality_is_the_mean_dice_with_the_mean_contour():
 def test_an_impossible_number_of_passes_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         Sampling(passes=0)
+
+
+SPACING = (3.0, 1.5, 1.5)
+
+
+def test_distances_do_not_change_what_the_passes_say(network_and_input):
+    network, x = network_and_input
+    plain = sample(network, x, Sampling(passes=3), structure="S")
+    measured = sample(network, x, Sampling(passes=3), structure="S", spacing_zyx_mm=SPACING)
+    assert plain.distance is None
+    assert plain.mean.tobytes() == measured.mean.tobytes() and plain.quality == measured.quality
+
+
+def test_distances_are_reproducible_and_do_not_depend_on_the_batch(network_and_input):
+    network, x = network_and_input
+    one, again, three = (
+        sample(network, x, Sampling(passes=5, batch=b), structure="S", spacing_zyx_mm=SPACING)
+        for b in (1, 1, 3)
+    )
+    assert one.distance.mean_mm.tobytes() == again.distance.mean_mm.tobytes()
+    # rounding may tip a voxel over the level: not everywhere the same bits, but the same distances
+    assert np.abs(one.distance.mean_mm - three.distance.mean_mm).mean() < 0.01
+    assert np.abs(one.distance.std_mm - three.distance.std_mm).mean() < 0.01
+
+
+class Balls(torch.nn.Module):
+    """A network whose passes are balls of known radii, in turn; radius 0 is an empty pass."""
+
+    def __init__(self, radii):
+        super().__init__()
+        self.radii, self.number = radii, 0
+
+    def deterministic_part(self, x):
+        return (x,)
+
+    def stochastic_part(self, shared, draws=None):
+        radius = self.radii[self.number % len(self.radii)]
+        self.number += 1
+        p = torch.sigmoid(radius - self.away(shared[0].shape[2:]))
+        return (p if radius else torch.zeros_like(p))[None]
+
+    @staticmethod
+    def away(shape):
+        axes = [(torch.arange(n) - n / 2 + 0.3) * s for n, s in zip(shape, SPACING, strict=True)]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij")).norm(dim=0)
+
+
+def test_moments_of_the_distance_are_those_of_the_passes_that_have_a_surface():
+    x, radii = torch.zeros(1, 1, 24, 48, 48), [10.0, 0.0, 13.0, 16.0]
+    samples = sample(Balls(radii), x, Sampling(passes=4), structure="S", spacing_zyx_mm=SPACING)
+    away = Balls.away((24, 48, 48)).numpy()
+    near = (away > 6) & (away < 22)
+    assert samples.vanished == 0.25
+    assert np.abs(samples.distance.mean_mm - (away - 13))[near].mean() < 0.1
+    assert np.abs(samples.distance.std_mm - np.std([10, 13, 16]))[near].mean() < 0.1
+
+
+def test_when_every_pass_is_empty_the_surface_is_far():
+    x = torch.zeros(1, 1, 4, 8, 8)
+    samples = sample(Balls([0.0]), x, Sampling(passes=2), structure="S", spacing_zyx_mm=SPACING)
+    assert (samples.distance.mean_mm == CLIP_MM).all() and not samples.distance.std_mm.any()

@@ -27,7 +27,6 @@ class Bundle:
     version: str = "0.1"
     sha256: str = "ab" * 32
     intended_use: str = "research-phantom"
-    bounds_calibrated: bool = False
 
 
 def grid_of(size_xyz, spacing_mm=(1.0, 1.0, 3.0), direction=AXIAL, origin_mm=None) -> Grid:

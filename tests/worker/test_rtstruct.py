@@ -175,9 +175,11 @@ def test_texts_are_short_and_carry_the_mark(written):
 
 
 def test_a_clinical_bundle_bears_no_mark_and_calibrated_bounds_may_be_called_95(draw, result, tmp_path):
-    bundle = draw.bundle(intended_use="clinical", bounds_calibrated=True)
+    bundle = draw.bundle(intended_use="clinical")
     path = tmp_path / "r.dcm"
-    names = write_rtstruct(replace(result, bundle=bundle), path, identity=draw.identity)
+    structures = tuple(replace(s, percent=95) for s in result.structures)
+    calibrated = replace(result, bundle=bundle, structures=structures)
+    names = write_rtstruct(calibrated, path, identity=draw.identity)
     dataset = dcmread(path)
     assert "NOT" not in f"{dataset.StructureSetLabel}{dataset.StructureSetName}{dataset.SeriesDescription}"
     assert names["CTV"] == {"mean": "CTVsb^AI", "lower": "zCTVsb^lo95", "upper": "zCTVsb^hi95"}
@@ -339,7 +341,7 @@ def test_names_that_break_the_rules_are_refused():
         RoiNaming(styles={"Bladder": replace(style, name="A_very_long_bladder")})
     with pytest.raises(ValueError, match="unique"):
         RoiNaming(styles={"Bladder": replace(style, stem="x"), "Rectum": replace(style, name="b", stem="y")})
-    assert RoiNaming(qualifier="_").names("CTV", calibrated=True)["lower"] == "zCTVsb_lo95"
+    assert RoiNaming(qualifier="_").names("CTV", percent=95)["lower"] == "zCTVsb_lo95"
 
 
 def test_plain_contours_are_written_and_proved(draw, make_series, tmp_path):
