@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from models.phantom.cohort import draw_patient, planning_lattice, scan
+from models.phantom.effects import Effects
 from models.phantom.lattice import FloatArray
 from models.structures import STRUCTURES
 
@@ -22,7 +23,7 @@ def draw_contact_sheet(out: Path, *, seed: int, cases: int = 6) -> None:
     figure = Figure(figsize=(COLUMNS * INCH, cases * INCH * 0.72), facecolor="black")
     grid = figure.subplots(cases, COLUMNS, squeeze=False)
     for index, row in enumerate(grid):
-        patient = draw_patient(seed, index)
+        patient = draw_patient(seed, index, effects=Effects.clinical())
         lattice = planning_lattice(patient, seed, index, matrix=384)
         hu, truth = scan(patient, seed, index, lattice), patient.truth(lattice)
         for axes, z in zip(row, _slices(truth), strict=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from models.phantom.cohort import draw_patient, planning_lattice, scan
+from models.phantom.effects import Effects
 from models.phantom.lattice import Lattice
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
@@ -27,7 +28,7 @@ def write_phantom_case(folder: Path, *, seed: int, index: int, matrix: int = MAT
     The truth's contours run on the CT's own slices, at sub-pixel precision, from the analytic shapes: the organs, the
     mean observer's CTV, and each observer's.
     """
-    patient = draw_patient(seed, index)
+    patient = draw_patient(seed, index, effects=Effects.clinical())
     lattice = planning_lattice(patient, seed, index, matrix=matrix)
     name = f"phantom-{seed}-{index}-{matrix}"
     case = folder / f"case-{index:04d}"

@@ -29,7 +29,8 @@ from models.phantom.variation import Waves
 
 LEFT, RIGHT = 1, -1
 CLEAR_OF_BONE_MM, CLEAR_OF_MUSCLE_MM, CLEAR_OF_RECTUM_MM = 2.0, 1.0, 1.0
-MUSCLES = ("obturator", "iliopsoas", "wall")
+CLEAR_OF_COCCYX_MM = 0.5
+BONES, MUSCLES = ("hip", "spine", "femur"), ("obturator", "iliopsoas", "wall")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +87,8 @@ class Anatomy:
         if q.x.size == 0:
             return field
         free = self.bladder.free(q) + self.bladder_waves(q)
-        hip, spine, *muscles = self.pelvis.at(q, "hip", "spine", *MUSCLES)
-        walls = [np.float32(CLEAR_OF_BONE_MM) - bone for bone in (hip, spine)]
-        walls += [np.float32(CLEAR_OF_MUSCLE_MM) - muscle for muscle in muscles]
+        walls = [np.float32(CLEAR_OF_BONE_MM) - bone for bone in self.pelvis.at(q, *BONES)]
+        walls += [np.float32(CLEAR_OF_MUSCLE_MM) - muscle for muscle in self.pelvis.at(q, *MUSCLES)]
         walls.append(np.float32(CLEAR_OF_RECTUM_MM) - self.rectum.tube(q))
         for wall in walls:
             free = shapes.blend(free, wall, 2.0)
@@ -100,8 +100,17 @@ class Anatomy:
         return self.bladder.unevenness.anywhere(p)
 
     def rectal_wall(self, p: Points) -> FloatArray:
-        """Outer surface of the rectum as contoured."""
-        return self.rectum.contoured(p)
+        """Outer surface of the rectum as contoured; coccyx and sacrum stay outside."""
+        field = self.rectum.contoured(p)
+        box, q = p.near(*self.rectum.corners)
+        if q.x.size:
+            bone = self.pelvis.at(q, "spine")[0]
+            field[box] = shapes.intersection(field[box], np.float32(CLEAR_OF_COCCYX_MM) - bone)
+        return field
+
+    def penile_bulb(self, p: Points) -> FloatArray:
+        """The bulb as contoured: it ends where the anal canal begins."""
+        return shapes.intersection(self.floor.bulb(p), np.float32(CLEAR_OF_RECTUM_MM) - self.rectum.tube(p))
 
 
 def draw_anatomy(

@@ -65,7 +65,7 @@ class PhantomPatient:
             "Rectum": anatomy.rectal_wall(p),
             "Femur_Head_L": anatomy.femoral_head(p, LEFT),
             "Femur_Head_R": anatomy.femoral_head(p, RIGHT),
-            "PenileBulb": anatomy.floor.bulb(p),
+            "PenileBulb": anatomy.penile_bulb(p),
         }
         if observers:
             truth |= {f"CTV_obs{number}": field for number, field in enumerate(drawn, start=1)}

@@ -28,6 +28,11 @@ class Effects:
         return replace(self, **dict.fromkeys(names, False))
 
     @staticmethod
+    def clinical() -> Effects:
+        """What a scanner shows: random CT numbers teach a network, but no patient has them."""
+        return Effects(random_hu=False)
+
+    @staticmethod
     def none() -> Effects:
         """Nothing but anatomy and the tissues' own CT numbers."""
         return Effects(**dict.fromkeys((f.name for f in fields(Effects)), False))

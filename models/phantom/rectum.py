@@ -10,7 +10,7 @@ from scipy.interpolate import PchipInterpolator
 
 from models.phantom import shapes
 from models.phantom.landmarks import Landmarks
-from models.phantom.lattice import FloatArray, Points
+from models.phantom.lattice import FloatArray, Points, Vector
 
 CANAL_MM = 42.0
 KNOT_MM = 5.0
@@ -63,6 +63,13 @@ class Rectum:
             gas=np.clip(_wander(rng, z) * 0.45 + rng.uniform(-0.6, 0.6), 0, 1),
             collapsed=(_wander(rng, z) + rng.uniform(-2.2, 0.6) > 0).astype(float),
         )
+
+    @property
+    def corners(self) -> tuple[Vector, Vector]:
+        """Lower and upper corner (x, y, z mm) of a box around the tube."""
+        _, x, y, rx, ry = self.knots.T
+        low = float((x - rx).min()), float((y - ry).min()), self.low
+        return low, (float((x + rx).max()), float((y + ry).max()), self.high)
 
     def column(self, p: Points, column: int) -> FloatArray:
         """One of the knots' columns by height."""

@@ -13,6 +13,7 @@ from models.phantom.lattice import FloatArray, Lattice, Points
 from models.phantom.tissue import Tissue
 
 SKIN_MM = 1.8
+FAT_PLANE_MM = 1.2  # between two muscles
 MUSCLES = {
     "gluteal": Tissue.GLUTEAL,
     "thigh": Tissue.THIGH,
@@ -80,7 +81,7 @@ def _paint_body(canvas: _Canvas, anatomy: Anatomy, waves: FloatArray) -> None:
     canvas.paint(skin + np.float32(SKIN_MM), Tissue.FAT)
     canvas.paint(shapes.intersection(fields["cavity"], skin + np.float32(8)), Tissue.PELVIC_FAT)
     for name, tissue in MUSCLES.items():
-        canvas.paint(fields[name], tissue)
+        canvas.paint(fields[name] + np.float32(FAT_PLANE_MM / 2), tissue)
     canvas.paint(fields["disc"], Tissue.CARTILAGE)
     for side in (LEFT, RIGHT):
         canvas.paint(anatomy.head_ball(p, side) - np.float32(3), Tissue.CARTILAGE, over=FATTY)

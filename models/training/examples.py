@@ -18,6 +18,7 @@ from models.structures import CHANNELS, STRUCTURES
 from models.training.augmentation import OTHER_SIDE, OUTSIDE_HU, Cut, corrupt_mask, vary_scanner
 from models.training.cases import Case
 
+SLICES_OWED = 2  # to each structure, in a batch of the localiser
 BLUR_VOXELS = 4  # what lies this near outside a VOI blurs into it
 
 
@@ -108,13 +109,14 @@ def _thinned(case: Case) -> Case:
 def _balanced_slices(
     case: Case, cut: Cut, recipe: NetworkRecipe, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """A batch of slices in which those without any structure are few (paper: dropped at random)."""
-    labelled = np.asarray(case.labels.any((1, 2)))
-    middle = cut.index[:, 0, 0, 0].round().long().clamp(0, len(labelled) - 1).numpy()
-    at = labelled[middle]
-    filled, empty = np.flatnonzero(at), np.flatnonzero(~at)
-    some_empty = rng.permutation(empty)[: max(2, len(filled) // 3)]
-    return rng.permutation(np.concatenate([filled, some_empty]))[: recipe.batch]
+    """A batch of slices in which every structure occurs and those without any are few (paper: dropped at random)."""
+    middle = cut.index[:, 0, 0, 0].round().long().clamp(0, case.shape_zyx[0] - 1).numpy()
+    shown = np.array([np.asarray(case.mask(row.name).any((1, 2)))[middle] for row in STRUCTURES])
+    owed = [rng.permutation(np.flatnonzero(one))[:SLICES_OWED] for one in shown]
+    filled, empty = np.flatnonzero(shown.any(0)), np.flatnonzero(~shown.any(0))
+    others = rng.permutation(np.concatenate([filled, rng.permutation(empty)[: max(2, len(filled) // 3)]]))
+    chosen = list(dict.fromkeys([*np.concatenate(owed).tolist(), *others.tolist()]))[: recipe.batch]
+    return rng.permutation(np.array(chosen, dtype=np.intp))
 
 
 def _distance_map(q: Tensor, recipe: NetworkRecipe) -> Tensor:

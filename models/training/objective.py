@@ -12,7 +12,7 @@ from models.recipes import NetworkRecipe
 from models.training.batches import Batch
 
 # Weight of a structure's pixels in the localiser, by channel; unweighted, the bulb is never found.
-RARITY = (2.0, 2.0, 4.0, 2.0, 60.0)
+RARITY = (2.0, 2.0, 4.0, 2.0, 20.0)
 
 Output = Tensor | AGMTNOutput
 
