@@ -108,7 +108,7 @@ SMALL = Recipe(
             width=16,
             voi_size_zyx=(40, 80, 80),
             spacing_zyx_mm=(3.0, 1.5, 1.5),
-            steps=1800,
+            steps=2400,
         ),
         NetworkRecipe(
             name="Bladder",
@@ -116,7 +116,7 @@ SMALL = Recipe(
             width=16,
             voi_size_zyx=(56, 96, 96),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1100,
+            steps=1500,
         ),
         NetworkRecipe(
             name="Rectum",
@@ -124,7 +124,7 @@ SMALL = Recipe(
             width=16,
             voi_size_zyx=(56, 80, 64),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1200,
+            steps=1500,
         ),
         *(
             NetworkRecipe(
@@ -133,7 +133,7 @@ SMALL = Recipe(
                 width=16,
                 voi_size_zyx=(32, 64, 64),
                 spacing_zyx_mm=(3.0, 1.5, 1.5),
-                steps=600,
+                steps=800,
             )
             for name in ("Femur_Head_L", "Femur_Head_R")
         ),
@@ -143,7 +143,7 @@ SMALL = Recipe(
             width=16,
             voi_size_zyx=(24, 48, 48),
             spacing_zyx_mm=(3.0, 1.25, 1.25),
-            steps=1000,
+            steps=1300,
             batch=2,
         ),
     ),
