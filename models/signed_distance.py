@@ -25,6 +25,7 @@ from torch import Tensor
 CLIP_MM = 25.0  # farther than a band reaches; beyond it one only knows that it is farther
 SATURATED = 1e-4  # nearer to 0 or 1 a probability says no more
 FAR = 2**30  # in the packed integers; twice the largest squared distance still fits below 2**31
+DISC_REACH = 0.75  # of a voxel's diagonal: the element of the nearest voxel need not be the nearest element
 
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
@@ -206,7 +207,7 @@ def _to_discs(nearest: Tensor, inside: Tensor, elements: _Elements, spacing: Spa
         away = place * step - elements.point[axis].index_select(0, chosen).view(nearest.shape)
         above.addcmul_(away, elements.normal[axis].index_select(0, chosen).view(nearest.shape))
         square.addcmul_(away, away)
-    radius = float(np.linalg.norm(spacing)) / 2
+    radius = DISC_REACH * float(np.linalg.norm(spacing))
     aside = square.addcmul_(above, above, value=-1).clamp_min_(0).sqrt_().sub_(radius).clamp_min_(0)
     sign = torch.where(inside, -1.0, 1.0)
     above.mul_(sign).clamp_min_(0)

@@ -6,16 +6,14 @@ What is compared are the written RTSTRUCTs, rasterised on the CT by the reader t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-
-import torch
 
 from models.bundle import read_manifest
 from worker.bundle_info import find_bundles
+from worker.case_pool import CT, case_folders, over_cases
 from worker.errors import Failed
 from worker.evaluation.case_scoring import score_case
 from worker.evaluation.scores import CaseScore
@@ -71,7 +69,7 @@ class Evaluation:
     @property
     def cases(self) -> list[Path]:
         """The case folders, in order."""
-        return sorted(path.parent for path in self.cases_dir.glob("*/truth.dcm"))[: self.at_most]
+        return case_folders(self.cases_dir, at_most=self.at_most)
 
 
 def evaluate(plan: Evaluation, *, on_case: OnCase) -> list[CaseScore]:
@@ -90,25 +88,12 @@ def evaluate(plan: Evaluation, *, on_case: OnCase) -> list[CaseScore]:
     _check_earlier_results(plan)
     done: dict[str, list[CaseScore]] = {}
     on_case(0, len(cases))
-    for name, scores in _evaluated(plan, cases):
+    for name, scores in over_cases(partial(_evaluate_case, plan), cases, jobs=plan.jobs):
         done[name] = scores
         on_case(len(done), len(cases))
     everything = [score for name in sorted(done) for score in done[name]]
     write_scores(everything, plan.out)
     return everything
-
-
-def _evaluated(plan: Evaluation, cases: list[Path]) -> Iterator[tuple[str, list[CaseScore]]]:
-    """The cases as they are ready."""
-    if plan.jobs == 1:
-        for case in cases:
-            yield case.name, _evaluate_case(plan, case)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(plan.jobs, mp_context=context, initializer=_on_one_core) as pool:
-        waiting = {pool.submit(_evaluate_case, plan, case): case.name for case in cases}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
 
 
 def _evaluate_case(plan: Evaluation, case: Path) -> list[CaseScore]:
@@ -124,7 +109,7 @@ def _evaluate_case(plan: Evaluation, case: Path) -> list[CaseScore]:
 def _segment_once(request: JobRequest, case: Path, folder: Path) -> None:
     if not (folder / RESULT_NAME).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        run(request, case / "ct", folder, progress=_silent)
+        run(request, case / CT, folder, progress=_silent)
 
 
 def _check_earlier_results(plan: Evaluation) -> None:
@@ -142,10 +127,6 @@ def _check_earlier_results(plan: Evaluation) -> None:
                 f"{plan.out} holds results of another bundle, seed or number of passes ({case.name}).",
                 remedy="Take a new folder for --out.",
             )
-
-
-def _on_one_core() -> None:
-    torch.set_num_threads(1)
 
 
 def _silent(_report: ProgressReport) -> None:

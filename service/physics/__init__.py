@@ -6,6 +6,7 @@ import typer
 
 from service.physics.ablation import ablation
 from service.physics.bench import bench
+from service.physics.calibrate import calibrate
 from service.physics.doctor import doctor
 from service.physics.evaluate import evaluate
 from service.physics.prepare import prepare
@@ -14,6 +15,6 @@ from service.physics.train import train
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands into `penumbra`."""
-    for command in (prepare, train, ablation, evaluate, doctor):
+    for command in (prepare, train, calibrate, ablation, evaluate, doctor):
         app.command()(command)
     app.add_typer(bench, name="bench")

@@ -1,0 +1,35 @@
+"""One function over many cases, some at a time, each in a process and on a core of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+CT, TRUTH = "ct", "truth.dcm"
+T = TypeVar("T")
+
+
+def case_folders(folder: Path, *, at_most: int | None = None) -> list[Path]:
+    """The folders below with `truth.dcm` (and `ct/`), in order."""
+    return sorted(path.parent for path in folder.glob(f"*/{TRUTH}"))[:at_most]
+
+
+def over_cases(work: Callable[[Path], T], cases: Sequence[Path], *, jobs: int) -> Iterator[tuple[str, T]]:
+    """Name and result of each case, in the order in which they are ready. `work` must be picklable."""
+    if jobs == 1:
+        for case in cases:
+            yield case.name, work(case)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_on_one_core) as pool:
+        waiting = {pool.submit(work, case): case.name for case in cases}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+
+
+def _on_one_core() -> None:
+    torch.set_num_threads(1)
