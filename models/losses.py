@@ -49,6 +49,8 @@ def distance_loss(predicted: Tensor, truth: Tensor) -> Tensor:
 def ctv_loss(output: AGMTNOutput, q: Tensor, distance: Tensor) -> Tensor:
     """The four-part loss of AG-MTN: weighted L1, L1 on each auxiliary output, MSE of the distance map.
 
+    Without the second task the last part is left out.
+
     Args:
         output: the network's, as logits.
         q: the true CTV.
@@ -59,4 +61,5 @@ def ctv_loss(output: AGMTNOutput, q: Tensor, distance: Tensor) -> Tensor:
     for logits in output.auxiliary:
         whole = F.interpolate(logits, size=q.shape[2:], mode="trilinear", align_corners=False)
         auxiliary = auxiliary + dice_loss(torch.sigmoid(whole), q)
-    return main + auxiliary + distance_loss(output.distance, distance)
+    task = main + auxiliary
+    return task if output.distance is None else task + distance_loss(output.distance, distance)

@@ -24,6 +24,9 @@ def write_ablation(plan: Plan, scores: Scores, out: Path, *, command: str) -> di
         "validation_cases": len(plan.cohort.validation),
         "held_out_cases": len(plan.held_out),
         "steps": plan.ctv.steps,
+        "width": plan.ctv.width,
+        "voi_size_zyx": plan.ctv.voi_size_zyx,
+        "spacing_zyx_mm": plan.ctv.spacing_zyx_mm,
         "seed": plan.seed,
         "passes": plan.passes,
         "test": "paired two-sided t-test of the DSC, not adjusted for the number of comparisons",
@@ -32,7 +35,7 @@ def write_ablation(plan: Plan, scores: Scores, out: Path, *, command: str) -> di
         "cases": {name: [asdict(score) for score in each] for name, each in scores.items()},
     }
     report = {name: _finite(value) for name, value in facts.items()}
-    (out / "ablation.json").write_text(json.dumps(report, indent=1) + "\n")
+    (out / "ablation.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     _write_csv(scores, out / "ablation.csv")
     _draw_violins(scores, out / "ablation.png")
     return report

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from scipy import stats
 from torch import Tensor
 
 from models.bounds import paper_bounds
 from models.evaluation.band_coverage import band_coverage
 from models.evaluation.metrics import dice
+from models.evaluation.quality_scores import rank_correlation
 from models.monte_carlo import Sampling, sample
 from models.preprocessing import anatomy_guided_input
 from models.recipes import NetworkRecipe
@@ -46,7 +46,7 @@ class Summary:
     dsc_sd: float
     quality_mean: float
     quality_sd: float
-    quality_spearman: float  # with the DSC
+    quality_spearman: float  # with the DSC; NaN where either is constant or there are fewer than three cases
     band_mm: float
 
 
@@ -108,7 +108,6 @@ def summarise(variant: str, scores: Sequence[CaseScore]) -> Summary:
     """Means and spreads over the cases."""
     dsc, quality = (np.array([getattr(s, name) for s in scores]) for name in ("dsc", "quality"))
     bands = np.array([s.band_mm for s in scores])
-    ranked = len(set(dsc)) > 1 and len(set(quality)) > 1
     return Summary(
         variant=variant,
         cases=len(scores),
@@ -116,6 +115,6 @@ def summarise(variant: str, scores: Sequence[CaseScore]) -> Summary:
         dsc_sd=float(dsc.std(ddof=1)),
         quality_mean=float(quality.mean()),
         quality_sd=float(quality.std(ddof=1)),
-        quality_spearman=float(stats.spearmanr(quality, dsc).statistic) if ranked else float("nan"),
+        quality_spearman=rank_correlation(quality, dsc),
         band_mm=float(np.nanmean(bands)) if np.isfinite(bands).any() else float("nan"),
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+EQUAL = 1e-9  # differences this near to each other differ by rounding only
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -35,18 +37,20 @@ class Comparison:
 
 
 def compare(scores: Sequence[float], baseline: Sequence[float], *, names: tuple[str, str]) -> Comparison:
-    """Compare scores case by case; at least two pairs, in the same order.
+    """Compare scores of the order of 1 case by case, in the same order; raises `ValueError` below two pairs.
 
-    Where all differences are equal there is no spread to test against: p and d_z are NaN.
+    Where all differences are equal there is no spread to test against: the interval, p and d_z are NaN.
     """
+    if len(scores) != len(baseline):
+        raise ValueError("a paired test needs scores of the same cases")
     differences = np.asarray(scores, dtype=float) - np.asarray(baseline, dtype=float)
     if len(differences) < 2:
         raise ValueError("a paired test needs at least two cases")
     spread = float(differences.std(ddof=1))
     mean = float(differences.mean())
     nan = float("nan")
-    p, low, high, d_z = nan, mean, mean, nan
-    if spread > 0:
+    p, low, high, d_z = nan, nan, nan, nan
+    if spread > EQUAL:
         test = stats.ttest_rel(scores, baseline)
         interval = test.confidence_interval(0.95)
         p, low, high, d_z = float(test.pvalue), float(interval.low), float(interval.high), mean / spread

@@ -83,8 +83,13 @@ def draw_phantoms(
 
 
 def shares(count: int, *parts: int) -> tuple[int, ...]:
-    """Divide `count` in the proportion of `parts`, each at least 1; the first takes what rounding leaves."""
-    rest = [max(1, round(count * part / sum(parts))) for part in parts[1:]]
+    """Divide `count` in the proportion of `parts`; the others get theirs rounded, a half down, but at least 1.
+
+    The first takes what that leaves, so that halves go to training. In whole numbers: `round` would take a half up or
+    down by turns.
+    """
+    whole = sum(parts)
+    rest = [max(1, (2 * count * part + whole - 1) // (2 * whole)) for part in parts[1:]]
     return (count - sum(rest), *rest)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.ag_mtn import AGMTNOutput
-from models.losses import boundary_weights, ctv_loss, dice_loss, sensitive_dice_loss
+from models.losses import ctv_loss, dice_loss, sensitive_dice_loss
 from models.recipes import NetworkRecipe
 from models.training.batches import Batch
 
@@ -20,19 +20,16 @@ Output = Tensor | AGMTNOutput
 def objective(output: Output, batch: Batch, recipe: NetworkRecipe, *, sensitive: bool) -> Tensor:
     """Dice with cross-entropy: Dice alone leaves probabilities uncalibrated (SCIENCE 2.2).
 
-    The CTV's Dice weighs the boundary, in every variant of its network; with two tasks it is the four-part loss.
-    `sensitive` takes L2 instead of L1.
+    The CTV's is the paper's loss of several parts, in every variant of its network; `sensitive` takes L2, not L1.
     """
     logits, q = main_logits(output).float(), batch.q
     rarity = torch.tensor(RARITY, device=q.device)[:, None, None] if q.dim() == 4 else None
     entropy = F.binary_cross_entropy_with_logits(logits, q, pos_weight=rarity)
     if isinstance(output, AGMTNOutput):
         if batch.distance is None:
-            raise ValueError(f"{recipe.name}: a network of two tasks needs a distance map")
+            raise ValueError(f"{recipe.name}: the CTV's network needs a distance map")
         return entropy + ctv_loss(output.float(), q, batch.distance)
     p = torch.sigmoid(logits)
-    if recipe.name == "CTV":
-        return entropy + dice_loss(p, q, boundary_weights(q))
     if q.dim() == 4:  # the localiser: one Dice per channel over the stack of slices
         p, q = p.transpose(0, 1), q.transpose(0, 1)
     return entropy + (sensitive_dice_loss(p, q) if sensitive else dice_loss(p, q))

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from models.evaluation.ablation import Plan
     from models.recipes import NetworkRecipe, Recipe
 
-FAST_CASES: dict[str, Any] = {"training_cases": 4, "validation_cases": 1, "held_out_cases": 5}
+FAST_CASES: dict[str, Any] = {"training_cases": 2, "validation_cases": 1, "held_out_cases": 2}
 FAST_NETWORK: dict[str, Any] = {
     "width": 4,
     "voi_size_zyx": (24, 40, 40),
     "spacing_zyx_mm": (5.0, 3.0, 3.0),
-    "steps": 40,
-    "epoch_steps": 20,
+    "steps": 10,
+    "epoch_steps": 5,
 }
 
 
@@ -46,7 +46,7 @@ def ablation(  # noqa: PLR0913, PLR0917 - typer declares options so
     ] = False,
 ) -> None:
     """Compare UNet, MTN, AG-UNet and AG-MTN, and two places of DropBlock, case by case; resumes what was begun."""
-    from models.evaluation.ablation import run_ablation
+    from models.evaluation.ablation import OtherLessons, run_ablation
     from models.evaluation.ablation_report import write_ablation
     from models.training.run import Compute
     from worker.bundle_info import choose_device
@@ -60,34 +60,47 @@ def ablation(  # noqa: PLR0913, PLR0917 - typer declares options so
         ctv = replace(ctv, **FAST_NETWORK)
     if steps is not None:
         ctv = replace(ctv, steps=steps)
-    plan = _plan(chosen, ctv, _case_paths(chosen, out, cases=cases, jobs=jobs, fast=fast), passes=passes)
+    paths = _phantoms(chosen, out, jobs=jobs) if cases is None else _prepared(cases, ctv)
+    plan = _plan(chosen, ctv, paths[: _count(chosen)] if fast else paths, passes=passes)
     with training_pool(jobs) as pool, training_board() as show:
-        scores = run_ablation(plan, out, compute=Compute(pool, choose_device(device)), on_standings=show)
+        compute = Compute(pool, choose_device(device))
+        try:
+            scores = run_ablation(plan, out, compute=compute, on_standings=show)
+        except OtherLessons as error:
+            raise typer.BadParameter(str(error)) from error
     _show(write_ablation(plan, scores, out, command=shlex.join(["penumbra", *sys.argv[1:]])))
     terminal.output.print(f"{out / 'ablation.json'}", markup=False)
 
 
-def _case_paths(recipe: Recipe, out: Path, *, cases: Path | None, jobs: int, fast: bool) -> list[Path]:
-    """Prepared cases if there are, else phantoms drawn into the run folder."""
+def _phantoms(recipe: Recipe, out: Path, *, jobs: int) -> list[Path]:
+    """Phantoms, drawn into the run folder."""
     from models.phantom.atlas import SHIPPED
-    from models.training.cohort import draw_phantoms, prepared_cases
+    from models.training.cohort import draw_phantoms
 
-    count = recipe.training_cases + recipe.validation_cases + recipe.held_out_cases
-    if cases is not None:
-        try:
-            paths = prepared_cases(cases)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
-        return paths[:count] if fast else paths
     with terminal.progress_bar("drawing phantoms") as advance:
         return draw_phantoms(
             recipe,
             out / "cases",
-            count,
+            _count(recipe),
             workers=jobs,
             atlas=SHIPPED,
             on_case=lambda done, total: advance("drawing phantoms", done, total),
         )
+
+
+def _prepared(folder: Path, ctv: NetworkRecipe) -> list[Path]:
+    """The prepared cases that show a CTV."""
+    from models.training.batches import with_structure
+    from models.training.cohort import prepared_cases
+
+    try:
+        return with_structure(ctv, prepared_cases(folder))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _count(recipe: Recipe) -> int:
+    return recipe.training_cases + recipe.validation_cases + recipe.held_out_cases
 
 
 def _plan(recipe: Recipe, ctv: NetworkRecipe, paths: Sequence[Path], *, passes: int) -> Plan:
