@@ -14,6 +14,7 @@ from torch import nn
 from models.ag_mtn import ag_mtn, ag_unet, mtn, plain_unet
 from models.localization import localization_unet
 from models.oar_unet import bladder_unet, femoral_head_unet, penile_bulb_unet, rectum_unet
+from models.phantom.effects import Effects
 from models.stochastic import Placement
 
 LOCALIZER = "Localizer"
@@ -44,6 +45,7 @@ class NetworkRecipe:
 
     `voi_size_zyx` and `spacing_zyx_mm` give the volume of interest; for the localiser the size of a slice (z = 1).
     After each epoch of `epoch_steps` it is validated; `patience` epochs without a better Dice end the training.
+    `effects` may show in the scans of phantoms that it learns from.
     """
 
     name: str
@@ -59,6 +61,7 @@ class NetworkRecipe:
     learning_rate: float = 2e-3
     epoch_steps: int = 100
     patience: int = 15
+    effects: Effects = Effects()
 
     def build(self) -> nn.Module:
         """A new network with random weights."""

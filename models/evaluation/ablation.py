@@ -6,7 +6,6 @@ the row.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from typing import Any
 
 from models.evaluation.ablation_scores import CaseScore, score_variant
 from models.evaluation.paired import Comparison, compare
+from models.evaluation.run_folder import digest, digests, keep_to_lessons, write_whole
 from models.recipes import NetworkRecipe
 from models.stochastic import Placement
 from models.training.checkpoint import Checkpoint
@@ -64,10 +64,6 @@ PAIRS = (
 )
 
 
-class OtherLessons(ValueError):
-    """The run folder's networks learn from other cases or by another recipe than what is asked for now."""
-
-
 Scores = Mapping[str, Sequence[CaseScore]]  # by the variant's name
 
 
@@ -87,7 +83,13 @@ def run_ablation(plan: Plan, out: Path, *, compute: Compute, on_standings: OnSta
 
     Raises `OtherLessons` if `out` was begun with another recipe or other training cases.
     """
-    _keep_to_lessons(plan, out)
+    lessons = {
+        "recipe": asdict(plan.ctv),
+        "seed": plan.seed,
+        "training cases": digests(plan.cohort.training),
+        "validation cases": digests(plan.cohort.validation),
+    }
+    keep_to_lessons(out / "lessons.json", lessons)
     recipes = {variant.name: variant.recipe(plan.ctv) for variant in VARIANTS}
     train_networks(recipes, plan.cohort, out, seed=plan.seed, compute=compute, on_standings=on_standings)
     scoring: dict[str, Future[list[CaseScore]]] = {
@@ -105,34 +107,14 @@ def comparisons(scores: Scores) -> list[Comparison]:
     return [compare(dsc[a.name], dsc[b.name], names=(a.name, b.name)) for a, b in PAIRS]
 
 
-def _keep_to_lessons(plan: Plan, out: Path) -> None:
-    """Refuse a folder whose networks learn from something else: resumed, they would be neither the one nor the other.
-
-    Cases that are now held out might be among those that they have seen.
-    """
-    file = out / "lessons.json"
-    lessons = {
-        "recipe": asdict(plan.ctv),
-        "seed": plan.seed,
-        "training cases": _hashes(plan.cohort.training),
-        "validation cases": _hashes(plan.cohort.validation),
-    }
-    text = json.dumps(lessons, indent=1)
-    if file.exists():
-        begun, wanted = json.loads(file.read_text()), json.loads(text)
-        if other := [name for name in wanted if begun[name] != wanted[name]]:
-            raise OtherLessons(f"{out} was begun with other {', '.join(other)}; take a new folder")
-    _write(file, text)
-
-
 def _scored(
     recipe: NetworkRecipe, folder: Path, cases: Sequence[Path], *, passes: int, device: str
 ) -> list[CaseScore]:
     """Scores from the folder if they are of these weights, cases and passes, else measured and kept there."""
     file = folder / "scores.json"
     about: dict[str, Any] = {
-        "weights": _hash(Checkpoint(folder).best),
-        "cases": _hashes(cases),
+        "weights": digest(Checkpoint(folder).best),
+        "cases": digests(cases),
         "passes": passes,
     }
     if file.exists():
@@ -140,22 +122,5 @@ def _scored(
         if stored["about"] == about:
             return [CaseScore(**row) for row in stored["scores"]]
     scores = score_variant(recipe, Checkpoint(folder).best, cases, passes=passes, device=device)
-    _write(file, json.dumps({"about": about, "scores": [asdict(score) for score in scores]}))
+    write_whole(file, json.dumps({"about": about, "scores": [asdict(score) for score in scores]}))
     return scores
-
-
-def _hashes(cases: Sequence[Path]) -> list[list[str]]:
-    """Name and content of each case: one that was corrected is another."""
-    return [[path.name, _hash(path)] for path in cases]
-
-
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _write(file: Path, text: str) -> None:
-    """Write it so that it is either whole or not there."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    partial.write_text(text)
-    partial.replace(file)

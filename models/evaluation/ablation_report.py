@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from matplotlib.figure import Figure
 
 from models.evaluation.ablation import VARIANTS, Plan, Scores, comparisons
 from models.evaluation.ablation_scores import summarise
+from models.evaluation.run_folder import finite
 
 
 def write_ablation(plan: Plan, scores: Scores, out: Path, *, command: str) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def write_ablation(plan: Plan, scores: Scores, out: Path, *, command: str) -> di
         "comparisons": [asdict(each) for each in comparisons(scores)],
         "cases": {name: [asdict(score) for score in each] for name, each in scores.items()},
     }
-    report = {name: _finite(value) for name, value in facts.items()}
+    report = {name: finite(value) for name, value in facts.items()}
     (out / "ablation.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     _write_csv(scores, out / "ablation.csv")
     _draw_violins(scores, out / "ablation.png")
@@ -62,12 +61,3 @@ def _draw_violins(scores: Scores, out: Path) -> None:
     axes.set_xticks(list(places), list(scores))
     axes.set_ylabel("DSC of the CTV, held-out cases")
     figure.savefig(out, dpi=130)
-
-
-def _finite(value: object) -> object:
-    """NaN as None: JSON has no NaN."""
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from models.phantom.atlas import SHIPPED
-from models.phantom.cohort import EVERYTHING, draw_patient, map_lattice
+from models.phantom.cohort import EVERYTHING, MAP_SPACING_ZYX_MM, draw_patient, map_lattice
 from models.phantom.effects import Effects
+from models.phantom.lattice import Lattice
 from models.structures import STRUCTURES
 
 CASE_SPACING_ZYX_MM = (3.0, 1.5, 1.5)  # of a prepared CT; phantoms bring their own
@@ -74,15 +75,28 @@ def load_case(path: Path) -> Case:
         )
 
 
-def draw_case(seed: int, index: int, *, effects: Effects = EVERYTHING, atlas: Path = SHIPPED) -> Case:
-    """A phantom patient as a training case."""
+def draw_case(
+    seed: int,
+    index: int,
+    *,
+    effects: Effects = EVERYTHING,
+    atlas: Path = SHIPPED,
+    spacing_zyx_mm: tuple[float, float, float] = MAP_SPACING_ZYX_MM,
+) -> Case:
+    """A phantom patient as a training case; cost falls with the voxels, 9 s as it is and 1 s at 4 x 3 x 3 mm."""
     patient = draw_patient(seed, index, effects=effects, atlas=atlas)
-    lattice = map_lattice(patient, seed, index)
+    lattice = spaced(map_lattice(patient, seed, index), spacing_zyx_mm)
     truth = patient.truth(lattice)
     labels = np.zeros(lattice.shape_zyx, np.uint8)
     for bit, structure in enumerate(STRUCTURES):
         labels |= (truth[structure.name] < 0).astype(np.uint8) << bit
     return Case(tissue=patient.tissue(lattice), labels=labels, spacing_zyx_mm=lattice.spacing_zyx_mm)
+
+
+def spaced(lattice: Lattice, spacing_zyx_mm: tuple[float, float, float]) -> Lattice:
+    """A lattice with the same first point over the same extent, its points this far apart."""
+    z, y, x = (int(lattice.extent_mm(axis) / step + 1e-6) + 1 for axis, step in enumerate(spacing_zyx_mm))
+    return replace(lattice, shape_zyx=(z, y, x), spacing_zyx_mm=spacing_zyx_mm)
 
 
 def draw_cases(

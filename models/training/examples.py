@@ -11,7 +11,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from models.losses import DISTANCE_SCALE_MM
-from models.phantom.appearance import Appearance, add_noise, render
+from models.phantom.appearance import EVERYTHING, Appearance, add_noise, render
+from models.phantom.effects import Effects
 from models.preprocessing import anatomy_guided_input, ct_channels
 from models.recipes import NetworkRecipe
 from models.structures import CHANNELS, STRUCTURES
@@ -19,6 +20,7 @@ from models.training.augmentation import OTHER_SIDE, OUTSIDE_HU, Cut, corrupt_ma
 from models.training.cases import Case
 
 SLICES_OWED = 2  # to each structure, in a batch of the localiser
+FINE_MM = 2.0  # rows and columns nearer than this are more than the localiser needs
 BLUR_VOXELS = 4  # what lies this near outside a VOI blurs into it
 
 
@@ -40,7 +42,7 @@ def voi_example(case: Case, recipe: NetworkRecipe, rng: np.random.Generator, *, 
         cut = cut.moved(rng)
     if recipe.name in OTHER_SIDE and cut.flipped != flip:
         cut = cut.mirrored()
-    hu = scan(case, cut, rng, vary=vary)
+    hu = scan(case, cut, rng, vary=vary, effects=recipe.effects)
     q = (cut.of(truth) >= 0.5).float()
     if recipe.name != "CTV":
         return Example(torch.from_numpy(ct_channels(hu.numpy())), q[None])
@@ -61,7 +63,7 @@ def slices_example(case: Case, recipe: NetworkRecipe, rng: np.random.Generator, 
     cut = replace(cut, slices=torch.from_numpy(chosen))
     if vary:
         cut = cut.moved(rng)
-    hu = scan(case, cut, rng, vary=vary)
+    hu = scan(case, cut, rng, vary=vary, effects=recipe.effects)
     truth = torch.zeros(CHANNELS, *hu.shape)
     for row in STRUCTURES:
         truth[row.channel] = torch.maximum(truth[row.channel], (cut.of(case.mask(row.name)) >= 0.5).float())
@@ -80,14 +82,16 @@ def _cut(case: Case, recipe: NetworkRecipe, centre_zyx: NDArray[np.float64]) -> 
     )
 
 
-def scan(case: Case, cut: Cut, rng: np.random.Generator, *, vary: bool) -> Tensor:
-    """CT numbers of a VOI, (z, y, x) HU: those of the case's CT, or a new scan of the phantom."""
+def scan(
+    case: Case, cut: Cut, rng: np.random.Generator, *, vary: bool, effects: Effects = EVERYTHING
+) -> Tensor:
+    """CT numbers of a VOI, (z, y, x) HU: those of the case's CT, or a new scan of the phantom with these effects."""
     if case.hu is not None:
         hu = cut.of(case.hu, outside=OUTSIDE_HU)
         return vary_scanner(rng, hu) if vary else hu
     if case.tissue is None:
         raise ValueError("a case without CT numbers has tissues")
-    appearance = Appearance.draw(rng)
+    appearance = Appearance.draw(rng, effects=effects)
     box = cut.box(case.shape_zyx, margin=BLUR_VOXELS)
     rendered = render(case.tissue[box], case.spacing_zyx_mm, appearance, rng)
     corner = (box[0].start, box[1].start, box[2].start)
@@ -96,8 +100,10 @@ def scan(case: Case, cut: Cut, rng: np.random.Generator, *, vary: bool) -> Tenso
 
 
 def _thinned(case: Case) -> Case:
-    """Every other row and column: enough for the localiser, for a quarter of the cost."""
+    """Every other row and column of a fine case: enough for the localiser, for a quarter of the cost."""
     dz, dy, dx = case.spacing_zyx_mm
+    if min(dy, dx) >= FINE_MM:
+        return case
     return Case(
         labels=case.labels[:, ::2, ::2],
         spacing_zyx_mm=(dz, 2 * dy, 2 * dx),

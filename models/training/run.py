@@ -48,21 +48,22 @@ class Compute:
 
 def train_networks(
     networks: Mapping[str, NetworkRecipe],
-    cohort: Cohort,
+    cohort: Cohort | Mapping[str, Cohort],
     out: Path,
     *,
     seed: int,
     compute: Compute,
     on_standings: OnStandings,
 ) -> None:
-    """Train every network into the folder `out/<key>/`; resumes what was begun.
+    """Train every network into the folder `out/<key>/`, on one cohort or each on its own; resumes what was begun.
 
     The longest begin, so that none is left to the end alone. `on_standings` is called every few seconds. If one
     network fails the others go on; then its error is raised.
     """
+    cohorts = dict.fromkeys(networks, cohort) if isinstance(cohort, Cohort) else cohort
     pending = {
         compute.pool.submit(
-            _train_one, networks[name], cohort, out / name, seed=seed, device=str(compute.device)
+            _train_one, networks[name], cohorts[name], out / name, seed=seed, device=str(compute.device)
         )
         for name in sorted(networks, key=lambda name: _cost(networks[name]), reverse=True)
     }

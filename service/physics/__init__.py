@@ -1,4 +1,4 @@
-"""The physicist's commands, one file each: prepare, train, ablation, evaluate, bench, doctor."""
+"""The physicist's commands, one file each: prepare, train, ablation, effects, evaluate, bench, doctor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from service.physics.ablation import ablation
 from service.physics.bench import bench
 from service.physics.calibrate import calibrate
 from service.physics.doctor import doctor
+from service.physics.effects import effects
 from service.physics.evaluate import evaluate
 from service.physics.prepare import prepare
 from service.physics.train import train
@@ -15,6 +16,6 @@ from service.physics.train import train
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands into `penumbra`."""
-    for command in (prepare, train, calibrate, ablation, evaluate, doctor):
+    for command in (prepare, train, calibrate, ablation, effects, evaluate, doctor):
         app.command()(command)
     app.add_typer(bench, name="bench")

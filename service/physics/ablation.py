@@ -46,8 +46,9 @@ def ablation(  # noqa: PLR0913, PLR0917 - typer declares options so
     ] = False,
 ) -> None:
     """Compare UNet, MTN, AG-UNet and AG-MTN, and two places of DropBlock, case by case; resumes what was begun."""
-    from models.evaluation.ablation import OtherLessons, run_ablation
+    from models.evaluation.ablation import run_ablation
     from models.evaluation.ablation_report import write_ablation
+    from models.evaluation.run_folder import OtherLessons
     from models.training.run import Compute
     from worker.bundle_info import choose_device
     from worker.training_pool import training_pool

@@ -23,13 +23,13 @@ from models.evaluation.ablation import (
     PAIRS,
     UNET,
     VARIANTS,
-    OtherLessons,
     Plan,
     run_ablation,
 )
 from models.evaluation.ablation_report import write_ablation
 from models.evaluation.ablation_scores import CaseScore, held_out_example, summarise
 from models.evaluation.paired import compare
+from models.evaluation.run_folder import OtherLessons
 from models.losses import distance_loss
 from models.recipes import SMALL
 from models.structures import STRUCTURES
