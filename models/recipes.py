@@ -6,8 +6,9 @@ for a GPU. `paper` is `full` with the paper's DropBlock, everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from torch import nn
 
@@ -45,7 +46,7 @@ class NetworkRecipe:
 
     `voi_size_zyx` and `spacing_zyx_mm` give the volume of interest; for the localiser the size of a slice (z = 1).
     After each epoch of `epoch_steps` it is validated; `patience` epochs without a better Dice end the training.
-    `effects` may show in the scans of phantoms that it learns from.
+    `effects` may show in the scans of phantoms that it learns from. `begin_with` holds weights to train on.
     """
 
     name: str
@@ -62,6 +63,7 @@ class NetworkRecipe:
     epoch_steps: int = 100
     patience: int = 15
     effects: Effects = Effects()
+    begin_with: Path | None = None
 
     def build(self) -> nn.Module:
         """A new network with random weights."""
@@ -84,6 +86,19 @@ class Recipe:
     seed: int = 0
     notes: str = ""
 
+    def further(self, weights: Mapping[str, Path], share: float) -> Recipe:
+        """To train on from weights that are there: a share of the steps, at half the learning rate."""
+        networks = (
+            replace(
+                n,
+                begin_with=weights[n.name],
+                steps=max(1, round(n.steps * share)),
+                learning_rate=n.learning_rate / 2,
+            )
+            for n in self.networks
+        )
+        return replace(self, networks=tuple(networks))
+
     def only(self, names: Collection[str]) -> Recipe:
         """The recipe with some of its networks; raises `ValueError` for a name that it does not have."""
         unknown = set(names) - {network.name for network in self.networks}
@@ -99,41 +114,42 @@ SMALL = Recipe(
         NetworkRecipe(
             name=LOCALIZER,
             factory="localization_unet",
-            width=16,
+            width=12,
             voi_size_zyx=(1, 96, 128),
             spacing_zyx_mm=(3.0, 4.0, 4.0),
-            steps=2200,
+            steps=2000,
             batch=16,
         ),
         NetworkRecipe(
             name="CTV",
             factory="ag_mtn",
-            width=16,
+            width=12,
             voi_size_zyx=(40, 80, 80),
             spacing_zyx_mm=(3.0, 1.5, 1.5),
-            steps=2400,
+            steps=1500,
+            batch=2,
         ),
         NetworkRecipe(
             name="Bladder",
             factory="bladder_unet",
-            width=16,
+            width=12,
             voi_size_zyx=(56, 96, 96),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1500,
+            steps=1200,
         ),
         NetworkRecipe(
             name="Rectum",
             factory="rectum_unet",
-            width=16,
+            width=12,
             voi_size_zyx=(56, 80, 64),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1500,
+            steps=1200,
         ),
         *(
             NetworkRecipe(
                 name=name,
                 factory="femoral_head_unet",
-                width=16,
+                width=12,
                 voi_size_zyx=(32, 64, 64),
                 spacing_zyx_mm=(3.0, 1.5, 1.5),
                 steps=800,
@@ -143,10 +159,10 @@ SMALL = Recipe(
         NetworkRecipe(
             name="PenileBulb",
             factory="penile_bulb_unet",
-            width=16,
+            width=12,
             voi_size_zyx=(24, 48, 48),
             spacing_zyx_mm=(3.0, 1.25, 1.25),
-            steps=1300,
+            steps=1000,
             batch=2,
         ),
     ),

@@ -6,12 +6,14 @@ import math
 from itertools import groupby
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.recipes import LOCALIZER, NetworkRecipe
 from models.stochastic import StochasticUNet
 from models.training.batches import Batch
 from models.training.objective import objective
+from models.training.precision import has_fast_bfloat16
 
 WARM_UP = 0.03
 WEIGHT_DECAY = 1e-4
@@ -27,11 +29,14 @@ class Trainer:
     def __init__(self, recipe: NetworkRecipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.network = recipe.build().to(device)
+        if recipe.begin_with is not None:
+            self.network.load_state_dict(load_file(recipe.begin_with))
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.network), lr=recipe.learning_rate, weight_decay=WEIGHT_DECAY
         )
         dropblocks = self.network.dropblocks() if isinstance(self.network, StochasticUNet) else []
         self.dropblocks = [(layer, layer.keep) for layer in dropblocks]
+        self._bfloat16 = has_fast_bfloat16(device)
         self._bad_steps = 0
 
     def step(self, batch: Batch, step: int) -> float:
@@ -39,7 +44,7 @@ class Trainer:
         self._set_schedules(step / self.recipe.steps)
         self.network.train()
         torch.manual_seed(step)  # DropBlock's masks in training
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
             output = self.network(batch.x)
         loss = objective(output, batch, self.recipe, sensitive=is_sensitive(self.recipe, step))
         self.optimizer.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ from service import terminal
 from service.physics.training_board import training_board
 
 if TYPE_CHECKING:
+    from models.bundle import Manifest
     from models.recipes import Recipe
     from models.training.cohort import Cohort
 
@@ -36,6 +37,12 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
     jobs: Annotated[int, typer.Option(min=1, help="Networks trained at once, each in its own process.")] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
+    begin_with: Annotated[
+        str | None, typer.Option(help="A bundle whose networks are trained on; see `penumbra bundles`.")
+    ] = None,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="With --begin-with: of the recipe's steps.")
+    ] = 0.3,
 ) -> None:
     """Train the networks of a recipe; run it again to go on where it stopped, even after kill -9."""
     from models.training.bundling import is_complete, make_bundle
@@ -45,6 +52,8 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
     from worker.training_pool import training_pool
 
     whole = recipe_called(recipe)
+    if begin_with is not None:
+        whole = whole.further(weights_of(begin_with), share)
     chosen = _only(whole, networks)
     if not can_write_events():
         terminal.errors.print(MISSING, markup=False)
@@ -61,8 +70,10 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
     if not is_complete(whole, out):
         return
     name = f"{'phantom' if cases is None else 'cohort'}-{recipe}"
-    command = shlex.join(["penumbra", *sys.argv[1:]])
-    make_bundle(whole, out, out / name, version=version, facts={**cohort.facts, "command": command})
+    facts = {**cohort.facts, "command": shlex.join(["penumbra", *sys.argv[1:]])}
+    if begin_with is not None:
+        facts["begun_with"] = described(begin_with)
+    make_bundle(whole, out, out / name, version=version, facts=facts)
     terminal.output.print(f"{out / name}", markup=False)
 
 
@@ -73,6 +84,30 @@ def recipe_called(name: str) -> Recipe:
     if name not in RECIPES:
         raise typer.BadParameter(f"there is no recipe {name!r}; there are: {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def weights_of(bundle: str) -> dict[str, Path]:
+    """The files of a bundle's networks by name, or a usage error."""
+    folder, manifest = _bundle_called(bundle)
+    return {name: folder / network.file for name, network in manifest.networks.items()}
+
+
+def described(bundle: str) -> str:
+    """A bundle in a line, with its own training."""
+    manifest = _bundle_called(bundle)[1]
+    steps = ", ".join(f"{k[6:]} {v}" for k, v in manifest.training.items() if k.startswith("steps "))
+    return f"{manifest.name} {manifest.version} (steps: {steps})"
+
+
+def _bundle_called(name: str) -> tuple[Path, Manifest]:
+    from models.bundle import read_manifest
+    from worker.bundle_info import find_bundles
+    from worker.settings import WorkerSettings
+
+    folder = find_bundles(WorkerSettings().bundles_dir).get(name)
+    if folder is None:
+        raise typer.BadParameter(f"there is no bundle called {name!r}; see `penumbra bundles`")
+    return folder, read_manifest(folder)[0]
 
 
 def _only(recipe: Recipe, networks: str | None) -> Recipe:

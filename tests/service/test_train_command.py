@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -80,11 +81,32 @@ def test_from_prepared_cases_to_a_bundle(cases, tmp_path, monkeypatch):
     assert list((tmp_path / "tensorboard" / "CTV").glob("events.out.tfevents.*"))
 
 
+def test_a_bundle_is_trained_on(cases, tmp_path, monkeypatch):
+    """With no learning rate the weights stay: what comes out is what it began with, and the manifest says so."""
+    still = replace(TINY, networks=tuple(replace(n, learning_rate=0.0) for n in TINY.networks))
+    monkeypatch.setitem(recipes.RECIPES, "small", TINY)
+    monkeypatch.setattr(training_pool, "training_pool", ThreadPoolExecutor)
+    first = penumbra("train", "--out", tmp_path / "first", "--cases", cases, "--device", "cpu")
+    assert first.exit_code == 0, first.output
+    monkeypatch.setenv("PENUMBRA_BUNDLES_DIR", str(tmp_path / "first"))
+    monkeypatch.setitem(recipes.RECIPES, "small", still)
+    options = ("--begin-with", "cohort-small", "--share", 0.5, "--device", "cpu")
+    second = penumbra("train", "--out", tmp_path / "second", "--cases", cases, *options)
+    assert second.exit_code == 0, second.output
+    before, after = (load_bundle(tmp_path / which / "cohort-small") for which in ("first", "second"))
+    assert "steps: Localizer 4, CTV 2" in str(after.manifest.training["begun_with"])
+    assert after.manifest.training["steps Localizer"] == 2
+    for name in before.networks:
+        pairs = zip(before.networks[name].parameters(), after.networks[name].parameters(), strict=True)
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs), name
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         (("--recipe", "unheard-of"), "small, paper, full"),
         (("--networks", "Liver"), "no network Liver"),
+        (("--begin-with", "unheard-of"), "no bundle called"),
     ],
 )
 def test_what_does_not_exist_is_a_usage_error(cases, tmp_path, arguments, why):
