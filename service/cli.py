@@ -50,19 +50,24 @@ class Bounds(StrEnum):
 
 
 @app.command()
-def phantom(
+def phantom(  # noqa: PLR0917 - typer's way to declare options
     out: Annotated[Path, typer.Argument(help="Folder for case-0000, case-0001, …")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same patients.")],
     count: Annotated[int, typer.Option(min=1)] = 1,
     matrix: Annotated[int, typer.Option(min=128, max=512, help="Pixels per row and column.")] = 512,
+    scenario: Annotated[
+        str, typer.Option(help="A harder kind: prosthesis, contrast, thick-slices, …")
+    ] = "ordinary",
 ) -> None:
     """Draw phantom patients: `ct/*.dcm` and `truth.dcm` per case. Example: penumbra phantom cases --seed 1."""
+    from service.physics.scenarios import scenario_called
     from worker.phantom_case import write_phantom_case
 
+    kind = scenario_called(scenario)
     with terminal.progress_bar("drawing") as advance:
         for index in range(count):
             advance(f"drawing case {index + 1} of {count}", index, count)
-            write_phantom_case(out, seed=seed, index=index, matrix=matrix)
+            write_phantom_case(out, seed=seed, index=index, matrix=matrix, scenario=kind)
             advance(f"drawn {index + 1} of {count}", index + 1, count)
 
 

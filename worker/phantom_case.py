@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.phantom.cohort import draw_patient, planning_lattice, scan
-from models.phantom.effects import Effects
+from models.phantom.cohort import scan
 from models.phantom.lattice import Lattice
+from models.phantom.scenario import ORDINARY, Scenario
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
 from worker.rtstruct import RtstructIdentity, write_contours
@@ -22,16 +22,17 @@ MATRIX = 512
 CREATED = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)  # fixed, so that the same seed gives the same bytes
 
 
-def write_phantom_case(folder: Path, *, seed: int, index: int, matrix: int = MATRIX) -> Path:
+def write_phantom_case(
+    folder: Path, *, seed: int, index: int, matrix: int = MATRIX, scenario: Scenario = ORDINARY
+) -> Path:
     """Write case `index` of a seed as `folder/case-NNNN/ct/*.dcm` and `truth.dcm`; returns the case's folder.
 
     The truth's contours run on the CT's own slices, at sub-pixel precision, from the analytic shapes: the organs, the
     mean observer's CTV, and each observer's.
     """
-    patient = draw_patient(seed, index, effects=Effects.clinical())
-    lattice = planning_lattice(patient, seed, index, matrix=matrix)
-    name = f"phantom-{seed}-{index}-{matrix}"
-    case = folder / f"case-{index:04d}"
+    patient, lattice = scenario.draw(seed, index, matrix=matrix)
+    name = f"phantom-{seed}-{index}-{matrix}" + ("" if scenario == ORDINARY else f"-{scenario.name}")
+    case = folder / case_name(index)
     write_ct_series(
         scan(patient, seed, index, lattice),
         grid_of(lattice, frame_of_reference_uid=uid_from(name, "frame")),
@@ -51,6 +52,11 @@ def write_phantom_case(folder: Path, *, seed: int, index: int, matrix: int = MAT
         identity=RtstructIdentity(seed=f"truth-{digest}", created=CREATED),
     )
     return case
+
+
+def case_name(index: int) -> str:
+    """The folder of case `index`."""
+    return f"case-{index:04d}"
 
 
 def truth_name(structure: str) -> str:

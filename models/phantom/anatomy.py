@@ -27,7 +27,7 @@ from models.phantom.rectum import Rectum
 from models.phantom.surroundings import Surroundings
 from models.phantom.variation import Waves
 
-LEFT, RIGHT = 1, -1
+LEFT, RIGHT, BOTH = 1, -1, 2
 CLEAR_OF_BONE_MM, CLEAR_OF_MUSCLE_MM, CLEAR_OF_RECTUM_MM = 2.0, 1.0, 1.0
 CLEAR_OF_COCCYX_MM = 0.5
 BONES, MUSCLES = ("hip", "spine", "femur"), ("obturator", "iliopsoas", "wall")
@@ -50,7 +50,7 @@ class Anatomy:
     bowel: tuple[Loop, ...]
     vessels: Vessels
     surroundings: Surroundings
-    prosthesis: int  # LEFT, RIGHT or 0
+    prosthesis: int  # LEFT, RIGHT, BOTH or 0
 
     @cached_property
     def pelvis(self) -> Pelvis:
@@ -61,6 +61,11 @@ class Anatomy:
     def marks(self) -> Landmarks:
         """The pelvis' landmarks."""
         return self.pelvis.landmarks
+
+    @property
+    def metal_hips(self) -> tuple[int, ...]:
+        """The sides with a prosthesis."""
+        return {0: (), BOTH: (LEFT, RIGHT)}.get(self.prosthesis, (self.prosthesis,))
 
     def points(self, lattice: Lattice) -> Points:
         """A lattice's points in own space."""

@@ -33,8 +33,12 @@ class Bladder:
         bowel: bool,
         cc: float | None = None,
     ) -> Bladder:
-        """A bladder behind the symphysis; `rectum_front` is the y of the rectum's front above the bed."""
-        volume = cc if cc is not None else float(np.exp(rng.uniform(np.log(50), np.log(700))))
+        """A bladder behind the symphysis; `rectum_front` is the y of the rectum's front above the bed.
+
+        With `cc` it is that full before its neighbours press on it, and all else is drawn as without.
+        """
+        drawn = float(np.exp(rng.uniform(np.log(50), np.log(700))))
+        volume = drawn if cc is None else cc
         full = np.clip(np.log(volume / 50) / np.log(14), 0, 1)
         shape = np.array(
             [rng.uniform(1.0, 1.35), rng.uniform(0.75, 1.0), rng.uniform(0.55, 0.95) + 0.3 * full]

@@ -38,6 +38,7 @@ class PhantomPatient:
     def truth(self, lattice: Lattice, *, observers: bool = False) -> dict[str, FloatArray]:
         """Per structure the field of its true surface: negative inside, near it about mm, (z, y, x).
 
+        A pelvis without a penile bulb has no field of one.
         The CTV's is the mean observer's; with `observers` each one's own comes as `CTV_obs1` and so on.
         """
         part, box = self._near_organs(lattice)
@@ -65,20 +66,26 @@ class PhantomPatient:
             "Rectum": anatomy.rectal_wall(p),
             "Femur_Head_L": anatomy.femoral_head(p, LEFT),
             "Femur_Head_R": anatomy.femoral_head(p, RIGHT),
-            "PenileBulb": anatomy.penile_bulb(p),
         }
+        if anatomy.floor.bulb_present:
+            truth["PenileBulb"] = anatomy.penile_bulb(p)
         if observers:
             truth |= {f"CTV_obs{number}": field for number, field in enumerate(drawn, start=1)}
         return truth
 
 
 def draw_patient(
-    seed: int, index: int, *, effects: Effects = EVERYTHING, atlas: Path = SHIPPED
+    seed: int,
+    index: int,
+    *,
+    effects: Effects = EVERYTHING,
+    atlas: Path = SHIPPED,
+    bladder_cc: float | None = None,
 ) -> PhantomPatient:
-    """Draw case `index` of the cohort with this seed."""
+    """Draw case `index` of the cohort with this seed; `bladder_cc` is how full the bladder is, drawn without it."""
     streams = [np.random.default_rng([seed, index, part]) for part in range(3)]
     return PhantomPatient(
-        anatomy=draw_anatomy(streams[0], effects=effects, atlas=atlas),
+        anatomy=draw_anatomy(streams[0], effects=effects, atlas=atlas, bladder_cc=bladder_cc),
         appearance=Appearance.draw(streams[1], effects=effects),
         physicians=draw_physicians(streams[2]),
     )
@@ -113,12 +120,19 @@ def map_lattice(patient: PhantomPatient, seed: int, index: int) -> Lattice:
 
 
 def planning_lattice(
-    patient: PhantomPatient, seed: int, index: int, *, matrix: int = 512, slice_mm: float = 3.0
+    patient: PhantomPatient,
+    seed: int,
+    index: int,
+    *,
+    matrix: int = 512,
+    slice_mm: float = 3.0,
+    field_of_view_mm: float | None = None,
 ) -> Lattice:
-    """The scan a clinic would make of this phantom: field of view 480 to 600 mm over `matrix` pixels."""
+    """The scan a clinic would make of this phantom: field of view 480 to 600 mm over `matrix` pixels, or as given."""
     rng = np.random.default_rng([seed, index, 7])
     whole = map_lattice(patient, seed, index)
-    pixel = rng.uniform(480, 600) / matrix
+    drawn_mm = rng.uniform(480, 600)
+    pixel = (drawn_mm if field_of_view_mm is None else field_of_view_mm) / matrix
     slices = int(whole.extent_mm(0) / slice_mm)
     shift = rng.normal(0, 8, 2)
     y, x = (

@@ -23,6 +23,7 @@ class PelvicFloor:
     bulb_radii: Vector
     crus_radius: float
     testes_z: float
+    bulb_present: bool = True  # without: no bulb, no corpora, no testes
 
     @staticmethod
     def draw(rng: np.random.Generator, marks: Landmarks) -> PelvicFloor:
@@ -59,6 +60,8 @@ class PelvicFloor:
 
     def bulb(self, p: Points) -> FloatArray:
         """The bulb of the corpus spongiosum."""
+        if not self.bulb_present:
+            return np.full(p.shape, shapes.FAR_MM, dtype=np.float32)
         return shapes.ellipsoid(p, self.bulb_centre, self.bulb_radii)
 
     def perineum(self, p: Points) -> FloatArray:
@@ -68,6 +71,8 @@ class PelvicFloor:
 
     def corpora(self, p: Points) -> FloatArray:
         """Crura along the ischiopubic rami, their union under the symphysis, shaft, testes."""
+        if not self.bulb_present:
+            return np.full(p.shape, shapes.FAR_MM, dtype=np.float32)
         x, y, z = self.bulb_centre
         r, front = self.crus_radius, self.marks.symphysis_back - 26
         parts = []

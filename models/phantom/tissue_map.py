@@ -174,8 +174,7 @@ def _paint_metal(canvas: _Canvas, anatomy: Anatomy) -> None:
     for (x, y, z), half in anatomy.bed.clips:
         clip = shapes.capsule(p, (x, y - half, z), (x, y + half, z), 0.9)
         canvas.paint(clip, Tissue.CLIP, sparing=(Tissue.AIR, Tissue.URINE, *BONY))
-    side = anatomy.prosthesis
-    if side:
+    for side in anatomy.metal_hips:
         x, r = anatomy.marks.head_x, anatomy.marks.head_radius
         q = p.mirrored(side)
         stem = shapes.capsule(q, (x + 30, 8, -28), (x + 38, 8, -150), 8.0)

@@ -1,4 +1,4 @@
-"""The physicist's commands, one file each: prepare, train, ablation, effects, evaluate, bench, doctor."""
+"""The physicist's commands, one file each: prepare, train, ablation, effects, evaluate, scenarios, bench, doctor."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from service.physics.doctor import doctor
 from service.physics.effects import effects
 from service.physics.evaluate import evaluate
 from service.physics.prepare import prepare
+from service.physics.scenarios import scenarios
 from service.physics.train import train
 
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands into `penumbra`."""
-    for command in (prepare, train, calibrate, ablation, effects, evaluate, doctor):
+    for command in (prepare, train, calibrate, ablation, effects, evaluate, scenarios, doctor):
         app.command()(command)
     app.add_typer(bench, name="bench")

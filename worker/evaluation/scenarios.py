@@ -26,8 +26,9 @@ def read_cases(out: Path) -> list[CaseScore]:
 def scenario_table(scenarios: Mapping[str, Sequence[CaseScore]]) -> str:
     """Per scenario: mean (least) DSC per structure, surface outside the band, what was refused, found and flagged.
 
-    A structure that the truth does not have is "–"; one that was contoured all the same stands under "untrue". The
-    last column counts contours below 0.6 of which nothing warned; it should be empty.
+    Figures are of the cases that were contoured; one that was refused stands under "refused" alone. A structure that
+    the truth does not have is "–"; one that was contoured all the same stands under "untrue". The last column names
+    contours below 0.6 of which nothing warned; it should be empty.
     """
     columns = ["scenario", "cases", *(row.name for row in STRUCTURES), "outside band", "refused", "findings"]
     columns += ["untrue", "flagged", "poor, not flagged"]
@@ -39,14 +40,15 @@ def scenario_table(scenarios: Mapping[str, Sequence[CaseScore]]) -> str:
 def _cells(cases: Sequence[CaseScore]) -> list[str]:
     own = in_force(cases)
     refused = Counter(case.reason or case.state for case in own if case.state != "done")
+    done = [case for case in own if case.state == "done"]
     findings = Counter(code for case in own for code in {finding.code for finding in case.findings})
-    untrue = Counter(name for case in own for name in case.untrue)
-    outside = [score.outside for case in own if case.state == "done" for score in case.scores]
-    everything = flagged(own)
+    untrue = Counter(name for case in done for name in case.untrue)
+    outside = [score.outside for case in done for score in case.scores]
+    everything = flagged(done)
     poor = [f"{e.score.case} {e.score.structure}" for e in everything if e.poor and not e.flags]
     return [
         str(len(own)),
-        *(_dsc(own, row.name) for row in STRUCTURES),
+        *(_dsc(done, row.name) for row in STRUCTURES),
         f"{np.mean(outside):.1%}" if outside else "–",
         _counted(refused),
         _counted(findings),
