@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,12 @@ WINDOW_HU = (-160, 240)
 COLUMNS = 6
 INCH = 2.6
 
+OnCase = Callable[[int, int], None]  # cases drawn, of how many
 
-def draw_contact_sheet(out: Path, *, seed: int, cases: int = 6) -> None:
+
+def draw_contact_sheet(
+    out: Path, *, seed: int, cases: int = 6, on_case: OnCase = lambda done, count: None
+) -> None:
     """Draw `cases` phantoms, a row each, six slices from the penile bulb to the rectum's upper end, as a PNG."""
     figure = Figure(figsize=(COLUMNS * INCH, cases * INCH * 0.72), facecolor="black")
     grid = figure.subplots(cases, COLUMNS, squeeze=False)
@@ -28,6 +33,7 @@ def draw_contact_sheet(out: Path, *, seed: int, cases: int = 6) -> None:
         hu, truth = scan(patient, seed, index, lattice), patient.truth(lattice)
         for axes, z in zip(row, _slices(truth), strict=True):
             _draw_slice(axes, hu[z], {name: field[z] for name, field in truth.items()})
+        on_case(index + 1, cases)
     figure.subplots_adjust(0.003, 0.003, 0.997, 0.997, 0.01, 0.01)
     figure.savefig(out, dpi=110, facecolor="black")
 

@@ -1,4 +1,4 @@
-"""The physicist's commands, one file each: prepare, train, ablation, effects, evaluate, scenarios, bench, doctor."""
+"""The physicist's commands, one file each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import typer
 from service.physics.ablation import ablation
 from service.physics.bench import bench
 from service.physics.calibrate import calibrate
+from service.physics.contact_sheet import contact_sheet
 from service.physics.doctor import doctor
 from service.physics.effects import effects
 from service.physics.evaluate import evaluate
@@ -17,6 +18,6 @@ from service.physics.train import train
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands into `penumbra`."""
-    for command in (prepare, train, calibrate, ablation, effects, evaluate, scenarios, doctor):
+    for command in (prepare, train, calibrate, evaluate, scenarios, ablation, effects, contact_sheet, doctor):
         app.command()(command)
     app.add_typer(bench, name="bench")
