@@ -121,14 +121,16 @@ class Anatomy:
 def draw_anatomy(
     rng: np.random.Generator, *, effects: Effects, atlas: Path = SHIPPED, bladder_cc: float | None = None
 ) -> Anatomy:
-    """Draw one man."""
+    """Draw one man; with `bladder_cc` his bladder is that full before its neighbours press on it."""
     bank = load_atlas(atlas)
     number = int(rng.integers(len(bank.landmarks)))
     marks = bank.landmarks[number]
     floor = PelvicFloor.draw(rng, marks)
     rectum = Rectum.draw(rng, marks, floor.bulb_centre[2])
     above_bed = rectum.front_at(marks.symphysis_top + 12)
-    bladder = Bladder.draw(rng, marks, above_bed, bowel=effects.bowel, cc=bladder_cc)
+    bladder = Bladder.draw(rng, marks, above_bed, bowel=effects.bowel)
+    if bladder_cc is not None:
+        bladder = bladder.filled(bladder_cc)
     neck = (0.0, marks.symphysis_back + 22.0, bladder.bottom_z)
     return Anatomy(
         atlas=atlas,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from models.phantom import shapes
 from models.phantom.landmarks import Landmarks
 from models.phantom.lattice import FloatArray, Points
 from models.phantom.variation import Waves
+
+CATHETER_CC = 200.0  # a bladder that drains is not fuller
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +33,9 @@ class Bladder:
         rectum_front: float,
         *,
         bowel: bool,
-        cc: float | None = None,
     ) -> Bladder:
-        """A bladder behind the symphysis; `rectum_front` is the y of the rectum's front above the bed.
-
-        With `cc` it is that full before its neighbours press on it, and all else is drawn as without.
-        """
-        drawn = float(np.exp(rng.uniform(np.log(50), np.log(700))))
-        volume = drawn if cc is None else cc
+        """A bladder behind the symphysis; `rectum_front` is the y of the rectum's front above the bed."""
+        volume = float(np.exp(rng.uniform(np.log(50), np.log(700))))
         full = np.clip(np.log(volume / 50) / np.log(14), 0, 1)
         shape = np.array(
             [rng.uniform(1.0, 1.35), rng.uniform(0.75, 1.0), rng.uniform(0.55, 0.95) + 0.3 * full]
@@ -65,7 +62,20 @@ class Bladder:
             wall=rng.uniform(2.0, 3.5) + 2.5 * (1 - full) * rng.random(),
             dents=dents,
             unevenness=Waves.draw(rng, rms_mm=rng.uniform(0.5, 2.2), wavelengths_mm=(35, 90), waves=4),
-            catheter=bool(rng.random() < 0.08 and volume < 200),
+            catheter=bool(rng.random() < 0.08 and volume < CATHETER_CC),
+        )
+
+    def filled(self, cc: float) -> Bladder:
+        """The same bladder with another volume: bottom and back stay, its dome and what presses on it move."""
+        scale = float(cc / (4 / 3 * np.pi * np.prod(self.radii) / 1000)) ** (1 / 3)
+        (x, y, _), (a, b, c) = self.centre, self.radii
+        rise = 2 * c * (scale - 1)
+        return replace(
+            self,
+            centre=(x, y + b - b * scale, self.bottom_z + c * scale),
+            radii=(a * scale, b * scale, c * scale),
+            dents=tuple((dx * scale, dy, dz + rise, radius) for dx, dy, dz, radius in self.dents),
+            catheter=self.catheter and cc < CATHETER_CC,
         )
 
     @property
