@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,21 @@ from torch.nn import functional as F
 
 from models.blocks import SLOPE
 from models.preprocessing import ct_channels
-from models.structures import CHANNELS, STRUCTURES, Structure
+from models.structures import CHANNELS, structure
 
+CHANNEL_OF_HEADS = structure("Femur_Head_L").channel
 MIN_VOLUME_CC = {"CTV": 8.0, "Bladder": 8.0, "Rectum": 8.0, "PenileBulb": 0.4}
 MIN_HEAD_CC = 6.0
+PIECE_SHARE = 0.1  # of the largest piece: what is smaller is an island
+LEVEL, FAINT_LEVEL = 0.5, 0.25  # the bulb is small, and faint on pixels of 4 mm
+# Where a centre is sought, mm from the middle between the femoral heads: from and to, (z, y, x), z to the head, y to
+# the back. Wider than in any phantom of the cohort.
+SOUGHT_MM = {
+    "CTV": ((-60, -50, -45), (50, 70, 45)),
+    "Bladder": ((-60, -110, -80), (150, 70, 80)),
+    "Rectum": ((-80, -30, -70), (120, 120, 70)),
+    "PenileBulb": ((-105, -40, -35), (-15, 60, 35)),
+}
 SLICES_AT_ONCE = 16
 
 
@@ -89,20 +101,42 @@ def centroids(
 ) -> dict[str, Centre]:
     """Centre of each structure that was found.
 
-    The largest connected component counts; of the femoral heads the largest two, told apart by their x.
+    Of the femoral heads the largest two pieces, told apart by their x. The others are sought around the middle between
+    these; what is found there in pieces has the centre of the pieces together, islands left out.
 
     Args:
         probabilities: (5, z, y, x), as `coarse_probabilities` gives them; x grows to the patient's left (LPS).
         spacing_zyx_mm: of that grid.
     """
     voxel_cc = float(np.prod(spacing_zyx_mm)) / 1000
-    found: dict[str, Centre] = {}
-    for row in STRUCTURES:
-        pieces = _components(probabilities[row.channel] >= 0.5, voxel_cc)
-        centre = _head(row, pieces) if row.name.startswith("Femur") else _largest(row, pieces)
+    heads = _heads(_components(probabilities[CHANNEL_OF_HEADS] >= LEVEL, voxel_cc))
+    found = dict(heads)
+    for name, region in SOUGHT_MM.items():
+        p = probabilities[structure(name).channel]
+        mask = p >= (FAINT_LEVEL if name == "PenileBulb" else LEVEL)
+        if heads:
+            mask &= _region(mask.shape, heads, spacing_zyx_mm, region)
+        centre = _together(name, _components(mask, voxel_cc))
         if centre is not None:
-            found[row.name] = centre
+            found[name] = centre
     return found
+
+
+def _region(
+    shape: tuple[int, ...],
+    heads: Mapping[str, Centre],
+    spacing_zyx_mm: tuple[float, float, float],
+    region_mm: tuple[tuple[float, ...], tuple[float, ...]],
+) -> NDArray[np.bool_]:
+    """True within a region around the middle between the femoral heads, (z, y, x)."""
+    middle = np.mean([head.index_zyx for head in heads.values()], axis=0)
+    inside = np.ones(shape, dtype=bool)
+    for axis, (n, m, step) in enumerate(zip(shape, middle, spacing_zyx_mm, strict=True)):
+        away = (np.arange(n) - m) * step
+        along = [1, 1, 1]
+        along[axis] = -1
+        inside &= ((away >= region_mm[0][axis]) & (away <= region_mm[1][axis])).reshape(along)
+    return inside
 
 
 def _components(mask: NDArray[np.bool_], voxel_cc: float) -> list[Centre]:
@@ -120,14 +154,17 @@ def _components(mask: NDArray[np.bool_], voxel_cc: float) -> list[Centre]:
     ]
 
 
-def _largest(row: Structure, pieces: list[Centre]) -> Centre | None:
-    return pieces[0] if pieces and pieces[0].volume_cc >= MIN_VOLUME_CC[row.name] else None
-
-
-def _head(row: Structure, pieces: list[Centre]) -> Centre | None:
-    """Left or right of the two largest pieces; one alone cannot be told apart and is not taken."""
-    pair = sorted((p for p in pieces[:2] if p.volume_cc >= MIN_HEAD_CC), key=lambda p: p.index_zyx[2])
-    if len(pair) < 2:
+def _together(name: str, pieces: list[Centre]) -> Centre | None:
+    """The centre of all pieces but islands."""
+    kept = [p for p in pieces if p.volume_cc >= PIECE_SHARE * pieces[0].volume_cc]
+    volume = sum(p.volume_cc for p in kept)
+    if volume < MIN_VOLUME_CC[name]:
         return None
-    right, left = pair
-    return left if row.name == "Femur_Head_L" else right
+    z, y, x = np.average([p.index_zyx for p in kept], axis=0, weights=[p.volume_cc for p in kept])
+    return Centre((float(z), float(y), float(x)), float(volume))
+
+
+def _heads(pieces: list[Centre]) -> dict[str, Centre]:
+    """Right and left, the two largest pieces; one alone cannot be told apart and is not taken."""
+    pair = sorted((p for p in pieces[:2] if p.volume_cc >= MIN_HEAD_CC), key=lambda p: p.index_zyx[2])
+    return dict(zip(("Femur_Head_R", "Femur_Head_L"), pair, strict=True)) if len(pair) == 2 else {}

@@ -53,3 +53,19 @@ def test_specks_are_not_organs():
     p = np.zeros_like(volume())
     p[:, 4, 4, 4] = 1
     assert centroids(p, SPACING) == {}
+
+
+def test_what_is_found_in_two_pieces_has_the_centre_of_both():
+    p = volume()
+    p[1] = 0
+    p[1, 12:16, 14:20, 28:36] = 1
+    p[1, 20:24, 14:20, 28:36] = 1
+    assert np.allclose(centroids(p, SPACING)["Bladder"].index_zyx, (17.5, 16.5, 31.5))
+
+
+def test_a_bulb_is_sought_below_the_femoral_heads_even_if_it_is_faint():
+    """Something like a bulb among the bowel is larger and clearer, and still is none."""
+    p = volume()
+    p[4] *= 0.3
+    p[4] += ball(p.shape[1:], (27, 24, 32), 3)
+    assert np.allclose(centroids(p, SPACING)["PenileBulb"].index_zyx, (5, 24, 32))
