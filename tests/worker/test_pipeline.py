@@ -74,12 +74,13 @@ def test_left_is_left(case, done, series):
     assert dice(rois["Femur_Head_L"], truth[truth_name("Femur_Head_R")]) == 0
 
 
-def test_result_json_says_what_a_client_needs(done):
+def test_result_json_says_what_a_client_needs(done, bundle):
     document = json.loads((done / "result.json").read_text())
     assert document["state"] == "done" and document["not_for_clinical_use"]
     ctv, *organs = document["structures"]
     assert ctv["name"] == "CTV" and not ctv["quality_validated"]
-    assert len(organs) == 5 and all(0 < s["quality"] <= 1 and s["quality_validated"] for s in organs)
+    assert len(organs) == 5 and all(0 < s["quality"] <= 1 for s in organs)
+    assert all(s["quality_validated"] == bundle.manifest.tells_quality(s["name"]) for s in organs)
     for s in document["structures"]:
         assert s["lower_volume_cc"] <= s["volume_cc"] <= s["upper_volume_cc"]
         widths = [place["band_mm"] for place in s["look_here"]]
