@@ -130,7 +130,7 @@ def draw_anatomy(
     above_bed = rectum.front_at(marks.symphysis_top + 12)
     bladder = Bladder.draw(rng, marks, above_bed, bowel=effects.bowel)
     if bladder_cc is not None:
-        bladder = bladder.filled(bladder_cc)
+        bladder = bladder.filled(bladder_cc, front_y=_belly_wall_y(bank.pelvis(number, mirrored=False)))
     neck = (0.0, marks.symphysis_back + 22.0, bladder.bottom_z)
     return Anatomy(
         atlas=atlas,
@@ -148,6 +148,17 @@ def draw_anatomy(
         surroundings=Surroundings.draw(rng, effects),
         prosthesis=int(rng.choice([LEFT, RIGHT])) if effects.prosthesis and rng.random() < 0.04 else 0,
     )
+
+
+def _belly_wall_y(pelvis: Pelvis) -> float:
+    """Where the belly's muscles are deepest before the bladder: their inner side in y, near the midline."""
+    marks = pelvis.landmarks
+    x = np.arange(-24, 25, 8, dtype=np.float32)
+    y = np.arange(marks.body_front, marks.symphysis_back, 1, dtype=np.float32)
+    z = marks.symphysis_top + np.arange(10, 80, 5, dtype=np.float32)
+    muscle = pelvis.at(Points(x[None, None], y[None, :, None], z[:, None, None]), "wall")[0] < 0
+    rows = np.flatnonzero(muscle.any((0, 2)))
+    return float(y[rows[-1]] if len(rows) else y[0]) + CLEAR_OF_MUSCLE_MM
 
 
 def _around(

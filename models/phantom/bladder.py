@@ -12,6 +12,7 @@ from models.phantom.lattice import FloatArray, Points
 from models.phantom.variation import Waves
 
 CATHETER_CC = 200.0  # a bladder that drains is not fuller
+HEIGHT_FIRST = 0.3  # 0: a bladder that is filled anew keeps its proportions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +66,27 @@ class Bladder:
             catheter=bool(rng.random() < 0.08 and volume < CATHETER_CC),
         )
 
-    def filled(self, cc: float) -> Bladder:
-        """The same bladder with another volume: bottom and back stay, its dome and what presses on it move."""
-        scale = float(cc / (4 / 3 * np.pi * np.prod(self.radii) / 1000)) ** (1 / 3)
-        (x, y, _), (a, b, c) = self.centre, self.radii
-        rise = 2 * c * (scale - 1)
+    def filled(self, cc: float, *, front_y: float) -> Bladder:
+        """The same bladder with another volume: bottom and back stay, its dome and what presses on it move.
+
+        It grows more in height than in width, as a bladder between bones does, and not beyond the belly's wall, whose
+        inner side is at `front_y`.
+        """
+        (x, y, z), (a, b, c) = self.centre, self.radii
+        scale = float(cc / (4 / 3 * np.pi * a * b * c / 1000)) ** (1 / 3)
+        wider, taller = scale * scale ** (-HEIGHT_FIRST / 2), scale * scale**HEIGHT_FIRST
+        deeper = min(wider, max((y + b - front_y) / (2 * b), wider / 2))
+        spared = (wider / deeper) ** 0.5
+        wider, taller = wider * spared, taller * spared
+        middle, dome = y + b - b * deeper, self.bottom_z + 2 * c * taller
         return replace(
             self,
-            centre=(x, y + b - b * scale, self.bottom_z + c * scale),
-            radii=(a * scale, b * scale, c * scale),
-            dents=tuple((dx * scale, dy, dz + rise, radius) for dx, dy, dz, radius in self.dents),
+            centre=(x, middle, self.bottom_z + c * taller),
+            radii=(a * wider, b * deeper, c * taller),
+            dents=tuple(
+                (dx * wider, middle + (dy - y) * deeper, dome + dz - (z + c), radius)
+                for dx, dy, dz, radius in self.dents
+            ),
             catheter=self.catheter and cc < CATHETER_CC,
         )
 
