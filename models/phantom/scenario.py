@@ -21,7 +21,8 @@ Range = tuple[float, float]
 STREAM = 10  # of a scenario's own draws; the cohort's are 0 to 9
 HIP_STREAKS_HU = (60.0, 140.0)  # spread 40 mm from a metal hip; the cohort's: 10 to 100
 MEASURING_MM = 3.0
-FILLINGS = 6  # how often a bladder is filled anew to come near the volume asked for
+FREE_SHARE = (0.7, 10.0)  # of the volume asked for: what a bladder may need before its neighbours press on it
+FILLINGS = 10  # how often it is filled anew to come near
 NEAR_SHARE = 0.02
 
 
@@ -74,13 +75,15 @@ class Scenario:
         if self.bladder_cc is None:
             return draw_patient(seed, index, effects=effects)
         wanted = rng.uniform(*self.bladder_cc)
+        low, high = (wanted * share for share in FREE_SHARE)
         free_cc = wanted
         for _ in range(FILLINGS):
             patient = draw_patient(seed, index, effects=effects, bladder_cc=free_cc)
             share = bladder_cc(patient.anatomy) / wanted
             if abs(share - 1) < NEAR_SHARE:
                 break
-            free_cc /= share
+            low, high = (free_cc, high) if share < 1 else (low, free_cc)
+            free_cc = float(np.sqrt(low * high))
         return patient
 
     def _anatomy(self, anatomy: Anatomy, rng: np.random.Generator) -> Anatomy:

@@ -14,7 +14,8 @@ from models.phantom.scenario import ORDINARY, SCENARIOS, bladder_cc, scenario
 from models.phantom.tissue import Tissue
 from models.structures import STRUCTURES
 
-SEED, CASES, MATRIX = 41, 3, 96
+SEED, MATRIX = 41, 96
+INDICES = (2, 3, 4)  # thin slices; organs that press hard on the bladder; contrast that has sunk
 SPACING_ZYX_MM = (6.0, 4.0, 4.0)
 # Case 0 of seed 5: bladder's radii, growth, stretch, urine's CT number, a physician's habit, the scan's first column.
 PINNED = (
@@ -45,7 +46,7 @@ def seen(name, index):
 
 
 def test_the_ordinary_scenario_is_the_cohort():
-    for index in range(CASES):
+    for index in INDICES:
         patient, lattice = ORDINARY.draw(SEED, index, matrix=MATRIX)
         plain = draw_patient(SEED, index, effects=Effects.clinical())
         assert lattice == planning_lattice(plain, SEED, index, matrix=MATRIX)
@@ -73,15 +74,15 @@ def test_a_seed_draws_the_same_men_as_ever():
 
 @pytest.mark.parametrize("name", [each.name for each in SCENARIOS])
 def test_a_scenario_changes_nothing_else_about_the_man(name):
-    patient, _ = scenario(name).draw(SEED, 0, matrix=MATRIX)
-    plain, _ = ORDINARY.draw(SEED, 0, matrix=MATRIX)
+    patient, _ = scenario(name).draw(SEED, 2, matrix=MATRIX)
+    plain, _ = ORDINARY.draw(SEED, 2, matrix=MATRIX)
     floor = replace(patient.anatomy.floor, bulb_present=True)
     assert floor == plain.anatomy.floor
     for part in ("number", "mirrored", "growth", "surroundings", "vessels"):
         assert getattr(patient.anatomy, part) == getattr(plain.anatomy, part), part
     assert np.array_equal(patient.anatomy.pose.turn, plain.anatomy.pose.turn)
     assert patient.appearance.seed == plain.appearance.seed
-    again, _ = scenario(name).draw(SEED, 0, matrix=MATRIX)
+    again, _ = scenario(name).draw(SEED, 2, matrix=MATRIX)
     assert again.anatomy.bladder.radii == patient.anatomy.bladder.radii
     assert again.anatomy.prosthesis == patient.anatomy.prosthesis
     assert again.appearance == patient.appearance
@@ -89,7 +90,7 @@ def test_a_scenario_changes_nothing_else_about_the_man(name):
 
 @pytest.mark.parametrize(("name", "hips"), [("prosthesis", 1), ("two-prostheses", 2)])
 def test_a_prosthesis_is_metal_with_streaks(name, hips):
-    for index in range(CASES):
+    for index in INDICES:
         patient, tissue, hu = seen(name, index)
         lattice = coarse(patient, index)
         metal = tissue == Tissue.PROSTHESIS
@@ -108,7 +109,7 @@ def test_both_sides_have_a_metal_hip_some_time():
 
 
 def test_contrast_fills_the_bladder():
-    for index in range(CASES):
+    for index in INDICES:
         patient, tissue, hu = seen("contrast", index)
         assert patient.appearance.layered is None
         middle = coarse(patient, index)
@@ -119,7 +120,7 @@ def test_contrast_fills_the_bladder():
 
 @pytest.mark.parametrize(("name", "least", "most"), [("empty-bladder", 12, 40), ("big-bladder", 650, 920)])
 def test_a_bladder_has_the_volume_promised(name, least, most):
-    for index in range(CASES):
+    for index in INDICES:
         patient, lattice = scenario(name).draw(SEED, index, matrix=MATRIX)
         field = patient.truth(lattice)["Bladder"]
         in_scan = (field < 0).sum() * np.prod(lattice.spacing_zyx_mm) / 1000
@@ -140,13 +141,13 @@ def test_a_big_bladder_stays_behind_the_bellys_muscles():
 
 
 def test_thick_slices_are_thick_and_far_apart():
-    patient, lattice = scenario("thick-slices").draw(SEED, 0, matrix=MATRIX)
+    patient, lattice = scenario("thick-slices").draw(SEED, 2, matrix=MATRIX)
     assert lattice.spacing_zyx_mm[0] == patient.appearance.slice_mm == 5.0
-    assert ORDINARY.draw(SEED, 0, matrix=MATRIX)[1].spacing_zyx_mm[0] == 3.0
+    assert ORDINARY.draw(SEED, 2, matrix=MATRIX)[1].spacing_zyx_mm[0] == 3.0
 
 
 def test_a_truncated_scan_cuts_the_body_but_no_organ():
-    for index in range(CASES):
+    for index in INDICES:
         patient, lattice = scenario("truncated").draw(SEED, index, matrix=MATRIX)
         assert MATRIX * lattice.spacing_zyx_mm[2] < 351
         body = patient.tissue(lattice) != Tissue.AIR
