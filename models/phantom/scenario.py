@@ -1,6 +1,6 @@
 """Harder phantoms, as data: what a scan may hold that the training cohort seldom or never did.
 
-A scenario changes one thing. The rest of case `index` of a seed stays as `draw_patient` draws it, so that a scenario's
+A scenario changes one thing. All else of case `index` of a seed stays as `draw_patient` draws it, so that a scenario's
 cases can be set beside the ordinary ones.
 """
 
