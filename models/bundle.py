@@ -20,6 +20,7 @@ from models.localization import LocalizationUNet
 from models.recipes import FACTORIES, LOCALIZER, build_network
 from models.stochastic import Placement, StochasticUNet
 from models.structures import STRUCTURES
+from models.whole_file import digest
 
 MANIFEST = "bundle.json"
 
@@ -153,7 +154,7 @@ def _load_network(folder: Path, name: str, spec: Network) -> nn.Module:
     file = folder / Path(spec.file).name
     if not file.is_file():
         raise BundleError(f"{name}: the weights {spec.file} are missing")
-    if hashlib.sha256(file.read_bytes()).hexdigest() != spec.sha256:
+    if digest(file) != spec.sha256:
         raise BundleError(f"{name}: {spec.file} is not the file the manifest was written for (hash differs)")
     if spec.factory not in FACTORIES:
         raise BundleError(f"{name}: unknown architecture {spec.factory}")

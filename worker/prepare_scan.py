@@ -6,7 +6,6 @@ here names a patient, beside the files' paths.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian, RTStructureSetStorage
 
+from models.whole_file import digest
 from worker.instance_files import COMPANIONS, DAMAGED, is_dicom
 
 OnFile = Callable[[int, int], None]
@@ -214,7 +214,7 @@ def _structure_set(path: Path) -> StructureSetFile:
         series=frozenset(series - {""}),
         instances=frozenset(instances - {""}),
         frames=frozenset(frames - {""}),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=digest(path),
     )
 
 

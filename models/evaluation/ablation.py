@@ -15,12 +15,13 @@ from typing import Any
 
 from models.evaluation.ablation_scores import CaseScore, score_variant
 from models.evaluation.paired import Comparison, compare
-from models.evaluation.run_folder import digest, digests, keep_to_lessons, write_whole
+from models.evaluation.run_folder import digests, keep_to_lessons
 from models.recipes import NetworkRecipe
 from models.stochastic import Placement
 from models.training.checkpoint import Checkpoint
 from models.training.cohort import Cohort
 from models.training.run import Compute, OnStandings, train_networks
+from models.whole_file import digest, write_whole
 
 FACTORY = {
     # guided, multi_task
@@ -62,7 +63,6 @@ PAIRS = (
     (AG_MTN, AG_UNET),
     (EVERYWHERE, AG_MTN),
 )
-
 
 Scores = Mapping[str, Sequence[CaseScore]]  # by the variant's name
 

@@ -19,13 +19,14 @@ import torch
 from models.evaluation.effect_scores import ORGANS, Scores, of, score_localizer
 from models.evaluation.held_out_effects import CLINICAL, held_out_indices
 from models.evaluation.paired import compare
-from models.evaluation.run_folder import digest, digests, keep_to_lessons, write_whole
+from models.evaluation.run_folder import digests, keep_to_lessons
 from models.phantom.effects import Effects
 from models.recipes import LOCALIZER, NetworkRecipe
 from models.training.cases import case_path, draw_case, save_case
 from models.training.checkpoint import Checkpoint
 from models.training.cohort import Cohort
 from models.training.run import Compute, OnStandings, train_networks
+from models.whole_file import digest, write_whole
 
 EFFECTS = tuple(field.name for field in fields(Effects))
 IN_SCAN = ("texture", "noise", "streaks", "contrast", "random_hu")  # these share the anatomies of all effects
@@ -242,7 +243,6 @@ def _held_out(plan: Plan, out: Path, indices: Sequence[int]) -> dict[int, Path]:
 
 def _draw(path: Path, case: tuple[int, int, Effects], spacing_zyx_mm: tuple[float, float, float]) -> None:
     torch.set_num_threads(1)
-    path.parent.mkdir(parents=True, exist_ok=True)
     seed, index, effects = case
     save_case(draw_case(seed, index, effects=effects, spacing_zyx_mm=spacing_zyx_mm), path)
 

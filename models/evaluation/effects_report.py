@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from models.evaluation.effect_scores import ORGANS
 from models.evaluation.effects import AGAIN, IN_SCAN, Outcome, Plan, Worth
-from models.evaluation.run_folder import finite, write_whole
+from models.evaluation.run_folder import finite
+from models.whole_file import write_whole
 
 CONTROL = "*control: every effect, other phantoms*"
 

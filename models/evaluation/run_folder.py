@@ -1,13 +1,14 @@
-"""What a folder of trained variants remembers: the lessons it was begun with, and files that are whole or not there."""
+"""What a folder of trained variants remembers: the lessons it was begun with."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from models.whole_file import digest, write_whole
 
 
 class OtherLessons(ValueError):
@@ -30,19 +31,6 @@ def keep_to_lessons(file: Path, lessons: Mapping[str, Any]) -> None:
 def digests(cases: Sequence[Path]) -> list[list[str]]:
     """Name and content of each case: one that was corrected is another."""
     return [[path.name, digest(path)] for path in cases]
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write it so that it is either whole or not there."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    partial.write_text(text)
-    partial.replace(file)
 
 
 def finite(value: object) -> object:

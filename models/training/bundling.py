@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from models.structures import ORGANS
 from models.training.checkpoint import Checkpoint
 from models.training.cohort import PREPARED
 from models.training.run import standing
+from models.whole_file import digest
 
 QUALITY_METRIC, QUALITY_R2 = "quality R2", 0.5
 OF_PHANTOMS = (
@@ -100,5 +100,5 @@ def _network(recipe: NetworkRecipe, weights: Path, out: Path) -> Network:
         dropblock_block=BLOCK,
         placement=recipe.placement,
         file=target.name,
-        sha256=hashlib.sha256(target.read_bytes()).hexdigest(),
+        sha256=digest(target),
     )

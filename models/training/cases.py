@@ -17,6 +17,7 @@ from models.phantom.cohort import EVERYTHING, MAP_SPACING_ZYX_MM, draw_patient, 
 from models.phantom.effects import Effects
 from models.phantom.lattice import Lattice
 from models.structures import STRUCTURES
+from models.whole_file import save_arrays
 
 CASE_SPACING_ZYX_MM = (3.0, 1.5, 1.5)  # of a prepared CT; phantoms bring their own
 
@@ -57,10 +58,8 @@ class Case:
 
 def save_case(case: Case, path: Path) -> None:
     """Write a case so that it is either whole or not there."""
-    partial = path.with_suffix(".part.npz")
     voxels = {"tissue": case.tissue} if case.hu is None else {"hu": case.hu}
-    np.savez_compressed(partial, **voxels, labels=case.labels, spacing_zyx_mm=case.spacing_zyx_mm)
-    partial.replace(path)
+    save_arrays(path, **voxels, labels=case.labels, spacing_zyx_mm=case.spacing_zyx_mm)
 
 
 def load_case(path: Path) -> Case:

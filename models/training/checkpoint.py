@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from models.whole_file import write_whole
+
 
 @dataclass
 class Averaged:
@@ -71,9 +73,7 @@ class Checkpoint:
         """Write the best weights, the progress and last the state: a kill in between repeats the epoch, exactly."""
         if progress.epochs_since_best == 0:
             self._write("best.safetensors", averaged.weights)
-        partial = self.folder / "progress.part"
-        partial.write_text(json.dumps(vars(progress), indent=1))
-        partial.replace(self.folder / "progress.json")
+        write_whole(self.folder / "progress.json", json.dumps(vars(progress), indent=1))
         tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
         tensors |= {f"averaged.{k}": v for k, v in averaged.weights.items()}
         for index, state in optimizer.state_dict()["state"].items():

@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+from models.whole_file import write_whole
+
 PULSE_S = 2.0
 
 
@@ -26,6 +28,4 @@ class Pulse:
             first, began = self._began
             self._written = now
             rate = (now - began) / (step - first)
-            partial = self._file.with_suffix(".part")
-            partial.write_text(json.dumps({"step": step, "loss": loss, "seconds_per_step": rate}))
-            partial.replace(self._file)
+            write_whole(self._file, json.dumps({"step": step, "loss": loss, "seconds_per_step": rate}))
