@@ -19,6 +19,12 @@ class Structure:
     channel: int
     colour: tuple[int, int, int]  # red, green, blue
 
+    @property
+    def rgb(self) -> tuple[float, float, float]:
+        """The colour in shares of 1, as Matplotlib takes it."""
+        red, green, blue = self.colour
+        return red / 255, green / 255, blue / 255
+
 
 STRUCTURES: tuple[Structure, ...] = (
     Structure(name="CTV", kind="target", channel=0, colour=(230, 75, 60)),

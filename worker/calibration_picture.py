@@ -32,7 +32,7 @@ def _draw_risk(axes: Axes, calibration: Calibration) -> None:
     record = calibration.record
     for name, band in record.bands.items():
         kappa, risk = np.array(band.curve).T
-        colour = _colour(name)
+        colour = structure(name).rgb
         axes.plot(
             kappa, 100 * risk, color=colour, label=f"{name}: κ {band.kappa:.2f}, band {band.width_mm:.1f} mm"
         )
@@ -48,7 +48,7 @@ def _draw_risk(axes: Axes, calibration: Calibration) -> None:
 
 def _draw_quality(axes: Axes, calibration: Calibration, organ: str) -> None:
     record, own = calibration.record.quality[organ], of_structure(calibration.cases, organ)
-    colour = _colour(organ)
+    colour = structure(organ).rgb
     axes.fill_between(record.quality, record.low, record.high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(record.quality, record.dsc, color=colour)
     axes.plot([one.quality for one in own], [one.dsc for one in own], ".", color="#333333", markersize=5)
@@ -57,8 +57,3 @@ def _draw_quality(axes: Axes, calibration: Calibration, organ: str) -> None:
     axes.set_title(f"{organ}: Spearman {rank}{told}", fontsize=10)
     axes.set_xlabel("quality")
     axes.set_ylabel("DSC")
-
-
-def _colour(name: str) -> tuple[float, float, float]:
-    r, g, b = structure(name).colour
-    return r / 255, g / 255, b / 255

@@ -87,7 +87,7 @@ def _outline(ax: Axes, s: StructureResult, where: tuple[int | slice, slice, int 
     lower, mean, upper = (np.asarray(field[where]) for field in (s.lower, s.mean, s.upper))
     if upper.max(initial=0) < s.level:
         return
-    colour = _colour(s)
+    colour = structure(s.name).rgb
     band = np.zeros((*upper.shape, 4))
     band[(upper >= s.level) & (lower < s.level)] = (*colour, 0.28)
     ax.imshow(band, aspect=ax.get_aspect())
@@ -96,17 +96,14 @@ def _outline(ax: Axes, s: StructureResult, where: tuple[int | slice, slice, int 
             ax.contour(field, [s.level], colors=[colour], linewidths=width, linestyles=style)
 
 
-def _colour(s: StructureResult) -> tuple[float, float, float]:
-    red, green, blue = structure(s.name).colour
-    return red / 255, green / 255, blue / 255
-
-
 def _label(ax: Axes, text: str) -> None:
     ax.set_title(text, color="#cfd8dc", fontsize=10, loc="left")
 
 
 def _legend(figure: Figure, result: Result) -> None:
-    lines = [Line2D([], [], color=_colour(s), linewidth=2, label=s.name) for s in result.structures]
+    lines = [
+        Line2D([], [], color=structure(s.name).rgb, linewidth=2, label=s.name) for s in result.structures
+    ]
     lines.append(
         Line2D([], [], color="#cfd8dc", linewidth=0.9, linestyle="dashed", label="lower and upper bound")
     )

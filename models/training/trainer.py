@@ -13,7 +13,7 @@ from models.recipes import LOCALIZER, NetworkRecipe
 from models.stochastic import StochasticUNet
 from models.training.batches import Batch
 from models.training.objective import objective
-from models.training.precision import has_fast_bfloat16
+from models.training.precision import mixed_precision
 
 WARM_UP = 0.03
 WEIGHT_DECAY = 1e-4
@@ -36,7 +36,6 @@ class Trainer:
         )
         dropblocks = self.network.dropblocks() if isinstance(self.network, StochasticUNet) else []
         self.dropblocks = [(layer, layer.keep) for layer in dropblocks]
-        self._bfloat16 = has_fast_bfloat16(device)
         self._bad_steps = 0
 
     def step(self, batch: Batch, step: int) -> float:
@@ -44,7 +43,7 @@ class Trainer:
         self._set_schedules(step / self.recipe.steps)
         self.network.train()
         torch.manual_seed(step)  # DropBlock's masks in training
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+        with mixed_precision(self.device):
             output = self.network(batch.x)
         loss = objective(output, batch, self.recipe, sensitive=is_sensitive(self.recipe, step))
         self.optimizer.zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.recipes import NetworkRecipe
 from models.training.batches import Batch, batch_of, example_of
 from models.training.objective import main_logits
-from models.training.precision import has_fast_bfloat16
+from models.training.precision import has_fast_bfloat16, mixed_precision
 
 
 class Validation:
@@ -22,7 +22,6 @@ class Validation:
     def __init__(self, recipe: NetworkRecipe, cases: Sequence[Path], device: torch.device) -> None:
         self.recipe, self.cases, self.device = recipe, cases, device
         self.network = recipe.build().to(device).eval()
-        self._bfloat16 = has_fast_bfloat16(device)
 
     @torch.no_grad()
     def dice(self, weights: Mapping[str, Tensor]) -> float:
@@ -31,7 +30,7 @@ class Validation:
         return float(np.mean([self._dice(batch.to(self.device)) for batch in self._batches]))
 
     def _dice(self, batch: Batch) -> float:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+        with mixed_precision(self.device):
             output = self.network(batch.x)
         p, q = (main_logits(output) > 0).float(), batch.q.float()
         axes = (0, *range(2, q.dim()))
@@ -39,10 +38,10 @@ class Validation:
 
     @cached_property
     def _batches(self) -> list[Batch]:
-        """Drawn once and kept small: autocast rounds the input to bfloat16 in any case."""
+        """Drawn once and kept small: where autocast rounds the input to bfloat16 anyhow, it is rounded here."""
         return [self._batch(index, path) for index, path in enumerate(self.cases)]
 
     def _batch(self, index: int, path: Path) -> Batch:
         example = example_of(self.recipe, path, np.random.default_rng(index), vary=False)
         batch = batch_of([example], self.recipe)
-        return Batch(batch.x.bfloat16() if self._bfloat16 else batch.x, batch.q.bool(), None)
+        return Batch(batch.x.bfloat16() if has_fast_bfloat16(self.device) else batch.x, batch.q.bool(), None)
