@@ -122,3 +122,21 @@ def receive(inbox):
         return series_uid
 
     return put
+
+
+@pytest.fixture(scope="session")
+def save_balls():
+    """Write a prepared case of 3 mm voxels: structures as balls around these voxels (z, y, x)."""
+    from models.structures import STRUCTURES
+    from models.training.cases import Case, save_case
+
+    def save(path, shape, centres, *, radius_mm):
+        labels = np.zeros(shape, np.uint8)
+        grid = np.ogrid[tuple(slice(n) for n in shape)]
+        for name, centre in centres.items():
+            ball = sum((axis - c) ** 2 for axis, c in zip(grid, centre, strict=True)) * 9 < radius_mm**2
+            labels |= ball.astype(np.uint8) << [s.name for s in STRUCTURES].index(name)
+        hu = np.where(labels > 0, 60, -90).astype(np.int16)
+        save_case(Case(hu=hu, labels=labels, spacing_zyx_mm=(3.0, 3.0, 3.0)), path)
+
+    return save

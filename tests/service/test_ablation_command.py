@@ -4,13 +4,10 @@ import csv
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from models.structures import STRUCTURES
-from models.training.cases import Case, save_case
 from service.physics import add_commands
 from service.physics.ablation import FAST_CASES, FAST_NETWORK
 from worker import training_pool
@@ -22,18 +19,13 @@ OPTIONS = ("--fast", "--passes", 2, "--jobs", 1, "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory):
+def cases(tmp_path_factory, save_balls):
     """Bladder, CTV and rectum as balls in a row; the second case shows no CTV; more of them than --fast takes."""
     folder = tmp_path_factory.mktemp("cases")
-    z, y, x = np.ogrid[:20, :40, :40]
     for index in range(8):
-        labels = np.zeros((20, 40, 40), np.uint8)
-        for name, centre_y in (("Bladder", 10), ("CTV", 20), ("Rectum", 30)):
-            ball = ((z - 10) ** 2 + (y - centre_y) ** 2 + (x - 18 - index) ** 2) * 9 < 15**2
-            shown = name != "CTV" or index != 1
-            labels |= (ball & shown).astype(np.uint8) << [s.name for s in STRUCTURES].index(name)
-        hu = np.where(labels > 0, 60, -90).astype(np.int16)
-        save_case(Case(hu=hu, labels=labels, spacing_zyx_mm=(3.0, 3.0, 3.0)), folder / f"{index}.npz")
+        rows = {"Bladder": 10, "CTV": 20, "Rectum": 30} if index != 1 else {"Bladder": 10, "Rectum": 30}
+        centres = {name: (10, y, 18 + index) for name, y in rows.items()}
+        save_balls(folder / f"{index}.npz", (20, 40, 40), centres, radius_mm=15)
     return folder
 
 

@@ -4,7 +4,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import typer
@@ -14,7 +13,6 @@ from models import recipes
 from models.bundle import load_bundle
 from models.recipes import LOCALIZER, SMALL
 from models.structures import STRUCTURES
-from models.training.cases import Case, save_case
 from service.physics import add_commands
 from worker import training_pool
 
@@ -35,17 +33,12 @@ TINY = replace(
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory):
+def cases(tmp_path_factory, save_balls):
     """Six balls in a row, one per structure."""
     folder = tmp_path_factory.mktemp("cases")
-    z, y, x = np.ogrid[:16, :30, :100]
     for index in range(4):
-        labels = np.zeros((16, 30, 100), np.uint8)
-        for bit in range(len(STRUCTURES)):
-            ball = ((z - 8) * 3) ** 2 + ((y - 15) * 3) ** 2 + ((x - 10 - 15 * bit - index) * 3) ** 2 < 14**2
-            labels |= ball.astype(np.uint8) << bit
-        hu = np.where(labels > 0, 60, -90).astype(np.int16)
-        save_case(Case(hu=hu, labels=labels, spacing_zyx_mm=(3.0, 3.0, 3.0)), folder / f"{index}.npz")
+        centres = {row.name: (8, 15, 10 + 15 * place + index) for place, row in enumerate(STRUCTURES)}
+        save_balls(folder / f"{index}.npz", (16, 30, 100), centres, radius_mm=14)
     return folder
 
 
