@@ -47,12 +47,18 @@ def find_bundles(bundles_dir: Path | None = None) -> dict[str, Path]:
     return found
 
 
-def open_bundle(name: str | None, *, bundles_dir: Path | None = None, device: str = "auto") -> Bundle:
-    """Load a bundle by name (None: the shipped one); raises `BundleInvalid`."""
+def bundle_folder(name: str | None, bundles_dir: Path | None = None) -> Path:
+    """Where a bundle lies (None: the shipped one); raises `BundleInvalid`."""
     wanted = name or SHIPPED_BUNDLE
     folder = find_bundles(bundles_dir).get(wanted)
     if folder is None:
         raise BundleInvalid(f"There is no bundle called {wanted[:64]!r}.", remedy="See `penumbra bundles`.")
+    return folder
+
+
+def open_bundle(name: str | None, *, bundles_dir: Path | None = None, device: str = "auto") -> Bundle:
+    """Load a bundle by name (None: the shipped one); raises `BundleInvalid`."""
+    folder = bundle_folder(name, bundles_dir)
     stamp = (folder / MANIFEST).stat().st_mtime_ns
     try:
         return _load(folder, choose_device(device).type, stamp)

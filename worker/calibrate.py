@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -19,14 +19,12 @@ from models.calibration.record import BandRecord, CalibrationRecord, QualityReco
 from models.evaluation.quality_scores import rank_correlation
 from models.structures import ORGANS, STRUCTURES
 from worker.calibration_case import Measured, MeasuredCase, Passes, measure_case
-from worker.case_pool import case_folders, over_cases
+from worker.case_pool import OnCase, case_folders, over_cases
 from worker.errors import Failed
 
 RANK_THAT_TELLS = 0.5  # Spearman's; below it quality is not shown as if it said something
 MEASURED = "measured"
 DATA_HASH_OF = "the SHA-256 of each case's ct/ and truth.dcm, sorted"
-
-OnCase = Callable[[int, int], None]
 
 
 class CalibrationFailed(Failed):
@@ -76,13 +74,9 @@ def calibrate(plan: CalibrationPlan, *, command: str, on_case: OnCase) -> Calibr
             f"There are {len(folders)} cases below {plan.cases_dir}; α = {plan.alpha:g} needs at least {least}.",
             remedy="Give more cases (folders with ct/ and truth.dcm), or a larger --alpha.",
         )
-    measured: dict[str, MeasuredCase] = {}
-    on_case(0, len(folders))
     work = partial(measure_case, plan.how, plan.out / MEASURED)
-    for name, case in over_cases(work, folders, jobs=plan.jobs):
-        measured[name] = case
-        on_case(len(measured), len(folders))
-    return conclude(dict(sorted(measured.items())), plan, command=command)
+    measured = over_cases(work, folders, jobs=plan.jobs, on_case=on_case)
+    return conclude(measured, plan, command=command)
 
 
 def conclude(cases: Mapping[str, MeasuredCase], plan: CalibrationPlan, *, command: str) -> Calibration:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +17,17 @@ from models.evaluation.band_coverage import faces
 from models.evaluation.metrics import dice
 from models.monte_carlo import Samples, Sampling
 from models.signed_distance import CLIP_MM
+from models.whole_file import save_arrays
 from worker.bundle_info import open_bundle
-from worker.case_pool import CT, TRUTH
+from worker.case_pool import CT, TRUTH, silent
 from worker.errors import PenumbraError
 from worker.evaluation.case_scoring import truth_name
 from worker.evaluation.written import WrittenContours, box_around
 from worker.grid import Grid
-from worker.ledger import ProgressReport
 from worker.pipeline import segment
 from worker.result import StructureResult
 from worker.series import read_series
+from worker.settings import WorkerSettings
 
 POINTS = 4000  # of a reference surface; each stands for the same area
 KEY = "key"
@@ -84,10 +84,11 @@ class MeasuredCase:
 def measure_case(how: Passes, keep_in: Path, case: Path) -> MeasuredCase:
     """Measure a case folder (`ct/`, `truth.dcm`), or read what was measured earlier from `keep_in`."""
     file = keep_in / f"{case.name}.npz"
-    key = json.dumps({**asdict(how), "case": digest_of(case)}, sort_keys=True)
+    sha256 = digest_of(case)
+    key = json.dumps({**asdict(how), "case": sha256}, sort_keys=True)
     stored = _stored(file, key)
     if stored is None:
-        stored = MeasuredCase(structures=_measured(how, case), sha256=digest_of(case))
+        stored = MeasuredCase(structures=_measured(how, case), sha256=sha256)
         _keep(stored, file, key)
     return stored
 
@@ -103,13 +104,15 @@ def digest_of(case: Path) -> str:
 
 def _measured(how: Passes, case: Path) -> dict[str, Measured] | None:
     passes: dict[str, tuple[Samples, Grid]] = {}
+    settings = WorkerSettings()
+    bundle = open_bundle(how.bundle, bundles_dir=settings.bundles_dir, device=settings.device)
     try:
         series = read_series(case / CT)
         result = segment(
             series,
-            open_bundle(how.bundle),
+            bundle,
             sampling=Sampling(passes=how.passes, seed=how.seed),
-            progress=_silent,
+            progress=silent,
             bounds="paper",
             on_samples=lambda name, samples, voi: passes.update({name: (samples, voi)}),
         )
@@ -144,9 +147,10 @@ def _structure(found: StructureResult, truth: _Truth, samples: Samples, voi: Gri
     s0 = min(voi.spacing_mm[:2]) / 2
     mu, deviation = (_at(f, index) for f in (samples.distance.mean_mm, samples.distance.std_mm))
     scale = np.maximum(deviation, s0)
-    known = _inside(index, voi) & (np.abs(mu) < CLIP_MM)
+    inside = _inside(index, voi)
+    known = inside & (np.abs(mu) < CLIP_MM)
     lower, upper = (_at(field, index) for field in paper_bounds(samples.mean, samples.variance))
-    within = _inside(index, voi) & (lower < found.level) & (upper >= found.level)
+    within = inside & (lower < found.level) & (upper >= found.level)
     return Measured(
         ratios=np.where(known, np.abs(mu) / scale, np.inf).astype(np.float32),
         scale_mm=float(scale[known].mean()) if known.any() else s0,
@@ -179,17 +183,14 @@ def _at(field: FloatArray, index_zyx: NDArray[np.float64]) -> FloatArray:
 
 
 def _keep(case: MeasuredCase, file: Path, key: str) -> None:
-    """Write a measurement so that it is either whole or not there; numbers and text only."""
+    """Write a measurement; numbers and text only."""
     numbers = {
         name: {k: v for k, v in asdict(one).items() if k != "ratios"}
         for name, one in (case.structures or {}).items()
     }
     about = {KEY: key, "sha256": case.sha256, "contoured": case.structures is not None, "structures": numbers}
-    arrays: dict[str, Any] = {name: one.ratios for name, one in (case.structures or {}).items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part.npz")
-    np.savez_compressed(partial, about=json.dumps(about), **arrays)
-    partial.replace(file)
+    ratios = {name: one.ratios for name, one in (case.structures or {}).items()}
+    save_arrays(file, about=json.dumps(about), **ratios)
 
 
 def _stored(file: Path, key: str) -> MeasuredCase | None:
@@ -204,7 +205,3 @@ def _stored(file: Path, key: str) -> MeasuredCase | None:
             name: Measured(ratios=stored[name], **numbers) for name, numbers in about["structures"].items()
         }
     return MeasuredCase(structures=structures if about["contoured"] else None, sha256=about["sha256"])
-
-
-def _silent(_report: ProgressReport) -> None:
-    """Progress is by case here."""

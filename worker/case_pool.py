@@ -10,8 +10,11 @@ from typing import TypeVar
 
 import torch
 
+from worker.ledger import ProgressReport
+
 CT, TRUTH = "ct", "truth.dcm"
 T = TypeVar("T")
+OnCase = Callable[[int, int], None]  # cases that are done, of how many
 
 
 def case_folders(folder: Path, *, at_most: int | None = None) -> list[Path]:
@@ -19,8 +22,19 @@ def case_folders(folder: Path, *, at_most: int | None = None) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{TRUTH}"))[:at_most]
 
 
-def over_cases(work: Callable[[Path], T], cases: Sequence[Path], *, jobs: int) -> Iterator[tuple[str, T]]:
-    """Name and result of each case, in the order in which they are ready. `work` must be picklable."""
+def over_cases(
+    work: Callable[[Path], T], cases: Sequence[Path], *, jobs: int, on_case: OnCase
+) -> dict[str, T]:
+    """The result of each case by its name, in the order of the cases. `work` must be picklable."""
+    found: dict[str, T] = {}
+    on_case(0, len(cases))
+    for name, result in _as_ready(work, cases, jobs):
+        found[name] = result
+        on_case(len(found), len(cases))
+    return {case.name: found[case.name] for case in cases}
+
+
+def _as_ready(work: Callable[[Path], T], cases: Sequence[Path], jobs: int) -> Iterator[tuple[str, T]]:
     if jobs == 1:
         for case in cases:
             yield case.name, work(case)
@@ -29,6 +43,10 @@ def over_cases(work: Callable[[Path], T], cases: Sequence[Path], *, jobs: int) -
         waiting = {pool.submit(work, case): case.name for case in cases}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
+
+
+def silent(_report: ProgressReport) -> None:
+    """A job's own progress goes nowhere: here it is counted by case."""
 
 
 def _on_one_core() -> None:

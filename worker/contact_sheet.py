@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,11 @@ from models.phantom.cohort import draw_patient, planning_lattice, scan
 from models.phantom.effects import Effects
 from models.phantom.lattice import FloatArray
 from models.structures import STRUCTURES
+from worker.case_pool import OnCase
 
 WINDOW_HU = (-160, 240)
 COLUMNS = 6
 INCH = 2.6
-
-OnCase = Callable[[int, int], None]  # cases drawn, of how many
 
 
 def draw_contact_sheet(
@@ -51,8 +49,7 @@ def _draw_slice(axes: Axes, hu: np.ndarray, fields: dict[str, FloatArray]) -> No
     axes.imshow(hu, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear")
     for row in STRUCTURES:
         if (fields[row.name] < 0).any():
-            colour = tuple(c / 255 for c in row.colour)
-            axes.contour(fields[row.name], [0], colors=[colour], linewidths=0.9)
+            axes.contour(fields[row.name], [0], colors=[row.rgb], linewidths=0.9)
     body = np.argwhere(hu > -300)
     (y0, x0), (y1, x1) = body.min(0), body.max(0)
     middle, half = (x0 + x1) / 2, max((x1 - x0) / 2, (y1 - y0) / 1.44) + 6

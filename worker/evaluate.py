@@ -6,24 +6,21 @@ What is compared are the written RTSTRUCTs, rasterised on the CT by the reader t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from models.bundle import read_manifest
-from worker.bundle_info import find_bundles
-from worker.case_pool import CT, case_folders, over_cases
+from worker.bundle_info import bundle_folder
+from worker.case_pool import CT, OnCase, case_folders, over_cases, silent
 from worker.errors import Failed
 from worker.evaluation.case_scoring import score_case
 from worker.evaluation.scores import CaseScore
 from worker.evaluation.tables import write_scores
 from worker.job_folder import RESULT_NAME, JobRequest
-from worker.ledger import ProgressReport
 from worker.run_job import run
-from worker.settings import SHIPPED_BUNDLE, WorkerSettings
+from worker.settings import WorkerSettings
 
-OnCase = Callable[[int, int], None]
 PAPER = "paper"
 
 
@@ -56,15 +53,9 @@ class Evaluation:
 
     @property
     def bundle_folder(self) -> Path:
-        """Where the bundle lies; raises `EvaluationFailed` if there is none of that name."""
+        """Where the bundle lies; raises `BundleInvalid` if there is none of that name."""
         settings = WorkerSettings()
-        name = self.request.bundle or settings.bundle or SHIPPED_BUNDLE
-        folder = find_bundles(settings.bundles_dir).get(name)
-        if folder is None:
-            raise EvaluationFailed(
-                f"There is no bundle called {name[:64]!r}.", remedy="See `penumbra bundles`."
-            )
-        return folder
+        return bundle_folder(self.request.bundle or settings.bundle, settings.bundles_dir)
 
     @property
     def cases(self) -> list[Path]:
@@ -86,12 +77,8 @@ def evaluate(plan: Evaluation, *, on_case: OnCase) -> list[CaseScore]:
             f"There are no cases below {plan.cases_dir}: no folder with ct/ and truth.dcm."
         )
     _check_earlier_results(plan)
-    done: dict[str, list[CaseScore]] = {}
-    on_case(0, len(cases))
-    for name, scores in over_cases(partial(_evaluate_case, plan), cases, jobs=plan.jobs):
-        done[name] = scores
-        on_case(len(done), len(cases))
-    everything = [score for name in sorted(done) for score in done[name]]
+    done = over_cases(partial(_evaluate_case, plan), cases, jobs=plan.jobs, on_case=on_case)
+    everything = [score for scores in done.values() for score in scores]
     write_scores(everything, plan.out)
     return everything
 
@@ -109,7 +96,7 @@ def _evaluate_case(plan: Evaluation, case: Path) -> list[CaseScore]:
 def _segment_once(request: JobRequest, case: Path, folder: Path) -> None:
     if not (folder / RESULT_NAME).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        run(request, case / CT, folder, progress=_silent)
+        run(request, case / CT, folder, progress=silent)
 
 
 def _check_earlier_results(plan: Evaluation) -> None:
@@ -127,7 +114,3 @@ def _check_earlier_results(plan: Evaluation) -> None:
                 f"{plan.out} holds results of another bundle, seed or number of passes ({case.name}).",
                 remedy="Take a new folder for --out.",
             )
-
-
-def _silent(_report: ProgressReport) -> None:
-    """Progress is by case here."""

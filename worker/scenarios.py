@@ -81,13 +81,13 @@ def _draw_missing(plan: ScenarioRun, scenario: Scenario, on_drawn: Callable[[int
     folder = plan.evaluation(scenario).cases_dir
     cases = [folder / case_name(index) for index in range(plan.count)]
     missing = [case for case in cases if not (case / TRUTH).exists()]
-    done = len(cases) - len(missing)
-    on_drawn(done)
-    if not missing:
-        return
-    for _ in over_cases(partial(_draw, plan, scenario), missing, jobs=plan.jobs):
-        done += 1
-        on_drawn(done)
+    there = len(cases) - len(missing)
+    over_cases(
+        partial(_draw, plan, scenario),
+        missing,
+        jobs=plan.jobs,
+        on_case=lambda done, _of: on_drawn(there + done),
+    )
 
 
 def _draw(plan: ScenarioRun, scenario: Scenario, case: Path) -> Path:

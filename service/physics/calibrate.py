@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service import terminal
+from service.physics.bundle_option import bundle_called
 
 if TYPE_CHECKING:
     from models.calibration.record import CalibrationRecord
@@ -33,21 +34,14 @@ def calibrate(  # noqa: PLR0913, PLR0917 - typer declares options so
     ] = False,
 ) -> None:
     """Choose how wide the bounds must be, on cases of your own; no retraining. Run again to go on."""
-    from models.bundle import read_manifest, write_manifest
-    from worker.bundle_info import find_bundles
+    from models.bundle import write_manifest
     from worker.calibrate import CalibrationFailed, CalibrationPlan, calibrated
     from worker.calibrate import calibrate as run_calibration
     from worker.calibration_case import Passes
     from worker.calibration_picture import draw_calibration
-    from worker.settings import SHIPPED_BUNDLE, WorkerSettings
 
-    settings = WorkerSettings()
-    name = bundle or settings.bundle or SHIPPED_BUNDLE
-    folder = find_bundles(settings.bundles_dir).get(name)
-    if folder is None:
-        raise typer.BadParameter(f"there is no bundle called {name!r}; see `penumbra bundles`")
-    manifest, _ = read_manifest(folder)
-    how = Passes(bundle=name, weights=manifest.weights(), passes=passes)
+    folder, manifest = bundle_called(bundle)
+    how = Passes(bundle=folder.name, weights=manifest.weights(), passes=passes)
     plan = CalibrationPlan(cases_dir=cases_dir, out=out, how=how, alpha=alpha, jobs=jobs)
     command = _command(bundle, passes, alpha, note)
     try:
@@ -62,7 +56,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - typer declares options so
         raise typer.Exit(1) from error
     (out / "calibration.json").write_text(made.record.model_dump_json(indent=2) + "\n")
     draw_calibration(made, out / "calibration.png")
-    target = folder if in_place else shutil.copytree(folder, out / name, dirs_exist_ok=True)
+    target = folder if in_place else shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)
     write_manifest(calibrated(manifest, made.record), target)
     _show(made)
     terminal.output.print(str(target), markup=False)

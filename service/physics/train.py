@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service import terminal
+from service.physics.bundle_option import bundle_called
 from service.physics.training_board import training_board
 
 if TYPE_CHECKING:
@@ -52,8 +53,11 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
     from worker.training_pool import training_pool
 
     whole = recipe_called(recipe)
+    begun_with: dict[str, str | int] = {}
     if begin_with is not None:
-        whole = whole.further(weights_of(begin_with), share)
+        folder, manifest = bundle_called(begin_with)
+        whole = whole.further({n: folder / each.file for n, each in manifest.networks.items()}, share)
+        begun_with = {"begun_with": _described(manifest)}
     chosen = _only(whole, networks)
     if not can_write_events():
         terminal.errors.print(MISSING, markup=False)
@@ -70,9 +74,7 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
     if not is_complete(whole, out):
         return
     name = f"{'phantom' if cases is None else 'cohort'}-{recipe}"
-    facts = {**cohort.facts, "command": shlex.join(["penumbra", *sys.argv[1:]])}
-    if begin_with is not None:
-        facts["begun_with"] = described(begin_with)
+    facts = {**cohort.facts, "command": shlex.join(["penumbra", *sys.argv[1:]]), **begun_with}
     make_bundle(whole, out, out / name, version=version, facts=facts)
     terminal.output.print(f"{out / name}", markup=False)
 
@@ -86,28 +88,10 @@ def recipe_called(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def weights_of(bundle: str) -> dict[str, Path]:
-    """The files of a bundle's networks by name, or a usage error."""
-    folder, manifest = _bundle_called(bundle)
-    return {name: folder / network.file for name, network in manifest.networks.items()}
-
-
-def described(bundle: str) -> str:
+def _described(bundle: Manifest) -> str:
     """A bundle in a line, with its own training."""
-    manifest = _bundle_called(bundle)[1]
-    steps = ", ".join(f"{k[6:]} {v}" for k, v in manifest.training.items() if k.startswith("steps "))
-    return f"{manifest.name} {manifest.version} (steps: {steps})"
-
-
-def _bundle_called(name: str) -> tuple[Path, Manifest]:
-    from models.bundle import read_manifest
-    from worker.bundle_info import find_bundles
-    from worker.settings import WorkerSettings
-
-    folder = find_bundles(WorkerSettings().bundles_dir).get(name)
-    if folder is None:
-        raise typer.BadParameter(f"there is no bundle called {name!r}; see `penumbra bundles`")
-    return folder, read_manifest(folder)[0]
+    steps = ", ".join(f"{k[6:]} {v}" for k, v in bundle.training.items() if k.startswith("steps "))
+    return f"{bundle.name} {bundle.version} (steps: {steps})"
 
 
 def _only(recipe: Recipe, networks: str | None) -> Recipe:

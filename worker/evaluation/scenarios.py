@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from models.structures import STRUCTURES
 from worker.evaluation.flags import flagged
 from worker.evaluation.scores import CaseScore
 from worker.evaluation.tables import in_force, rows_of
-
-_CASES = TypeAdapter(list[CaseScore])
-
-
-def read_cases(out: Path) -> list[CaseScore]:
-    """What `penumbra evaluate` left in its folder."""
-    return _CASES.validate_python(json.loads((out / "cases.json").read_text()))
 
 
 def scenario_table(scenarios: Mapping[str, Sequence[CaseScore]]) -> str:
