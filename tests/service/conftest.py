@@ -67,7 +67,7 @@ def settings(tmp_path):
     """Settings with short times, nodes TPS and ARCHIVE."""
     return ServiceSettings(
         data_dir=tmp_path / "data",
-        quiet_period_s=0.05,
+        quiet_period_s=0.3,
         lease_s=30,
         resend_s=30,
         min_free_bytes=1000,
