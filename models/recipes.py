@@ -117,7 +117,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(1, 96, 128),
             spacing_zyx_mm=(3.0, 4.0, 4.0),
-            steps=2000,
+            steps=4000,
             batch=16,
         ),
         NetworkRecipe(
@@ -135,7 +135,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(56, 96, 96),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1200,
+            steps=1800,
         ),
         NetworkRecipe(
             name="Rectum",
@@ -143,7 +143,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(56, 80, 64),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1200,
+            steps=1600,
         ),
         *(
             NetworkRecipe(
@@ -152,7 +152,7 @@ SMALL = Recipe(
                 width=12,
                 voi_size_zyx=(32, 64, 64),
                 spacing_zyx_mm=(3.0, 1.5, 1.5),
-                steps=800,
+                steps=600,
             )
             for name in ("Femur_Head_L", "Femur_Head_R")
         ),
@@ -162,7 +162,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(24, 48, 48),
             spacing_zyx_mm=(3.0, 1.25, 1.25),
-            steps=1000,
+            steps=2000,
             batch=2,
         ),
     ),
