@@ -25,6 +25,7 @@ from worker.evaluation.case_scoring import truth_name
 from worker.evaluation.written import WrittenContours, box_around
 from worker.grid import Grid
 from worker.pipeline import segment
+from worker.plausibility import check_result
 from worker.result import StructureResult
 from worker.series import read_series
 from worker.settings import WorkerSettings
@@ -116,7 +117,8 @@ def _measured(how: Passes, case: Path) -> dict[str, Measured] | None:
             bounds="paper",
             on_samples=lambda name, samples, voi: passes.update({name: (samples, voi)}),
         )
-    except PenumbraError:  # no contours: what calibration says holds for cases that get some
+        check_result(result)
+    except PenumbraError:  # no contours, as in a job: what calibration says holds for cases that get some
         return None
     truth = _Truth(series.grid, WrittenContours.read(case / TRUTH, series))
     return {

@@ -28,7 +28,7 @@ MIN_FAT: Final = 0.02
 AIR_TOLERANCE_HU: Final = 100.0
 SHIFTED_TISSUE_HU: Final = 700
 SHORT_MM: Final = 160.0
-THICK_MM: Final = 5.0
+THICK_MM: Final = 4.0  # the networks see slices every 3 mm
 METAL_MM3: Final = 1000.0
 
 
@@ -164,7 +164,9 @@ def _doubts(series: CTSeries, anatomy: _Anatomy, offset: float) -> Iterator[Find
             message=f"The series covers {len(series.hu) * step_mm / 10:.0f} cm: structures may be cut off.",
         )
     if step_mm > THICK_MM:
-        yield Finding(code="thick-slices", message=f"The slices are {step_mm:.1f} mm apart.")
+        yield Finding(
+            code="thick-slices", message=f"The slices are {step_mm:.1f} mm apart: check the ends of organs."
+        )
     if np.mean(anatomy.cut_off) > 0.2:
         yield Finding(code="body-cut-off", message="The body reaches beyond the image's edge.")
     metal_mm3 = np.count_nonzero(series.hu > METAL_HU) * series.grid.voxel_mm3

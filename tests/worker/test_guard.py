@@ -68,6 +68,13 @@ def test_a_pelvis_on_fine_pixels_and_a_couch_passes(draw, series_of):
     assert codes == {"thick-slices"}
 
 
+@pytest.mark.parametrize(("step_mm", "codes"), [(3.0, set()), (5.0, {"thick-slices"})])
+def test_slices_farther_apart_than_planning_asks_are_a_finding(draw, series_of, step_mm, codes):
+    grid = draw.grid((240, 180, 40), (2.0, 2.0, step_mm))
+    found = {f.code for f in check_series(series_of(draw.pelvis(grid), grid))}
+    assert found & {"thick-slices"} == codes
+
+
 def test_a_head_is_refused_with_a_remedy(draw, series_of):
     grid = draw.grid((128, 128, 60), (2.0, 2.0, 3.0))
     with pytest.raises(NoPelvis, match="as a head is") as caught:
