@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,3 +55,31 @@ def mc(
     shared, whole = sum(c.shared_s for c in costs), sum(c.whole_s for c in costs)
     rows.append(["all", f"{shared:.2f}", f"{whole:.2f}", f"{shared / whole:.3f}", "", ""])
     terminal.table(["structure", "shared s", "whole s", "ratio", "mean diff", "variance diff"], rows)
+
+
+@bench.command()
+def job(
+    bundle: Annotated[str | None, typer.Option(help="See `penumbra bundles`.")] = None,
+    slices: Annotated[int, typer.Option(min=20, help="Of the phantom that is contoured.")] = 160,
+    passes: Annotated[int, typer.Option(min=1)] = 50,
+    ct_dir: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="A CT series instead of the phantom.")
+    ] = None,
+) -> None:
+    """A whole job on the CPU, from DICOM to the proved RTSTRUCT: seconds by stage, and memory."""
+    from service.physics.job_cost import as_rows, measure_job
+    from worker.bench_series import write_bench_series
+
+    with tempfile.TemporaryDirectory() as scratch:
+        ct, options = ct_dir, ["--passes", str(passes), "--device", "cpu"]
+        if ct is None:
+            with terminal.progress_bar("drawing the phantom") as advance:
+                ct = write_bench_series(Path(scratch) / "ct", slices=slices)
+                advance("drawing the phantom", 1, 1)
+        cost = measure_job(ct, Path(scratch) / "out", *options, *(["--bundle", bundle] if bundle else []))
+        count = sum(1 for path in ct.iterdir() if path.is_file())
+    terminal.table(["stage", "seconds", "share"], as_rows(cost))
+    terminal.output.print(
+        f"{count} slices; with start and imports {cost.command_s:.1f} s; "
+        f"at most {cost.peak_bytes / 1e9:.2f} GB of memory"
+    )

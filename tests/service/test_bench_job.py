@@ -1,0 +1,40 @@
+"""`penumbra bench job`, on a small phantom."""
+
+import subprocess
+
+import pytest
+from typer.testing import CliRunner
+
+from service.physics.bench import bench
+from service.physics.job_cost import measure_job
+from worker.bench_series import write_bench_series
+from worker.series import read_series
+
+SLICES = 90
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory):
+    return write_bench_series(tmp_path_factory.mktemp("bench") / "ct", slices=SLICES, matrix=128)
+
+
+def test_the_phantom_has_as_many_slices_as_wanted(ct):
+    series = read_series(ct)
+    assert series.hu.shape == (SLICES, 128, 128)
+    assert 250 < SLICES * series.grid.spacing_mm[2] < 450
+
+
+def test_a_job_is_timed_by_stage_and_weighed(ct):
+    done = CliRunner().invoke(bench, ["job", "--ct-dir", str(ct), "--passes", "2"])
+    assert done.exit_code == 0, done.output
+    for word in ("localise", "CTV", "write", f"{SLICES} slices", "GB of memory"):
+        assert word in done.output
+
+
+def test_a_job_that_fails_is_no_figure(tmp_path, ct):
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(ct.iterdir())[:5]:
+        (few / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(subprocess.CalledProcessError):
+        measure_job(few, tmp_path / "out")
