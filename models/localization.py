@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from models.structures import CHANNELS, structure
 CHANNEL_OF_HEADS = structure("Femur_Head_L").channel
 MIN_VOLUME_CC = {"CTV": 8.0, "Bladder": 8.0, "Rectum": 8.0, "PenileBulb": 0.4}
 MIN_HEAD_CC = 6.0
+HEADS_APART_MM = (110.0, 260.0)  # from left to right; men's lie 150 to 210 mm apart
+HEADS_OFF_MM = 60.0  # up or down, forward or back, in a pelvis that lies turned
+MOST_PIECES = 6  # of what is found for one structure
 PIECE_SHARE = 0.1  # of the largest piece: what is smaller is an island
 LEVEL, FAINT_LEVEL = 0.5, 0.25  # the bulb is small, and faint on pixels of 4 mm
 # Where a centre is sought, mm from the middle between the femoral heads: from and to, (z, y, x), z to the head, y to
@@ -101,15 +105,16 @@ def centroids(
 ) -> dict[str, Centre]:
     """Centre of each structure that was found.
 
-    Of the femoral heads the largest two pieces, told apart by their x. The others are sought around the middle between
-    these; what is found there in pieces has the centre of the pieces together, islands left out.
+    Of the femoral heads the largest two pieces that lie to each other as heads do, told apart by their x. The others
+    are sought around the middle between these; what is found there in pieces has the centre of the pieces together,
+    islands left out.
 
     Args:
         probabilities: (5, z, y, x), as `coarse_probabilities` gives them; x grows to the patient's left (LPS).
         spacing_zyx_mm: of that grid.
     """
     voxel_cc = float(np.prod(spacing_zyx_mm)) / 1000
-    heads = _heads(_components(probabilities[CHANNEL_OF_HEADS] >= LEVEL, voxel_cc))
+    heads = _heads(_components(probabilities[CHANNEL_OF_HEADS] >= LEVEL, voxel_cc), spacing_zyx_mm)
     found = dict(heads)
     for name, region in SOUGHT_MM.items():
         p = probabilities[structure(name).channel]
@@ -146,7 +151,7 @@ def _components(mask: NDArray[np.bool_], voxel_cc: float) -> list[Centre]:
         return []
     numbers = np.arange(1, count + 1)
     sizes = ndimage.sum_labels(mask, labels, numbers) * voxel_cc
-    order = np.argsort(sizes)[::-1][:4]
+    order = np.argsort(sizes)[::-1][:MOST_PIECES]
     middles = ndimage.center_of_mass(mask, labels, numbers[order])
     return [
         Centre((float(z), float(y), float(x)), float(sizes[i]))
@@ -164,7 +169,22 @@ def _together(name: str, pieces: list[Centre]) -> Centre | None:
     return Centre((float(z), float(y), float(x)), float(volume))
 
 
-def _heads(pieces: list[Centre]) -> dict[str, Centre]:
-    """Right and left, the two largest pieces; one alone cannot be told apart and is not taken."""
-    pair = sorted((p for p in pieces[:2] if p.volume_cc >= MIN_HEAD_CC), key=lambda p: p.index_zyx[2])
-    return dict(zip(("Femur_Head_R", "Femur_Head_L"), pair, strict=True)) if len(pair) == 2 else {}
+def _heads(pieces: list[Centre], spacing_zyx_mm: tuple[float, float, float]) -> dict[str, Centre]:
+    """Right and left; one alone cannot be told apart and is not taken.
+
+    A scan that reaches to the chest shows other round bones: the pair must lie side by side, a pelvis apart.
+    """
+    large = [p for p in pieces if p.volume_cc >= MIN_HEAD_CC]
+    pairs = [pair for pair in combinations(large, 2) if _side_by_side(pair, spacing_zyx_mm)]
+    if not pairs:
+        return {}
+    pair = sorted(max(pairs, key=lambda pair: sum(p.volume_cc for p in pair)), key=lambda p: p.index_zyx[2])
+    return dict(zip(("Femur_Head_R", "Femur_Head_L"), pair, strict=True))
+
+
+def _side_by_side(pair: tuple[Centre, Centre], spacing_zyx_mm: tuple[float, float, float]) -> bool:
+    """Whether two pieces lie to each other as the heads of one pelvis, also of one that lies turned."""
+    first, second = (np.array(p.index_zyx) * spacing_zyx_mm for p in pair)
+    dz, dy, dx = np.abs(first - second)
+    low, high = HEADS_APART_MM
+    return bool(low <= dx <= high and max(dz, dy) <= HEADS_OFF_MM)

@@ -49,6 +49,23 @@ def test_one_head_alone_is_not_given_a_side():
     assert not {"Femur_Head_L", "Femur_Head_R"} & set(centroids(p, SPACING))
 
 
+def test_a_round_bone_elsewhere_is_no_head():
+    """A scan that reaches to the shoulders: the larger ball above is not the partner of either head."""
+    p = volume()
+    tall = np.zeros((CHANNELS, 100, 48, 64), np.float32)
+    tall[:, :30] = p
+    tall[3] += ball(tall.shape[1:], (85, 22, 10), 6) + ball(tall.shape[1:], (60, 22, 32), 6)
+    found = centroids(tall, SPACING)
+    assert np.allclose(found["Femur_Head_L"].index_zyx, (15, 22, 52))
+    assert np.allclose(found["Femur_Head_R"].index_zyx, (14, 22, 12))
+
+
+def test_two_balls_too_near_each_other_are_no_pair():
+    p = volume()
+    p[3] = ball(p.shape[1:], (14, 22, 22), 5) + ball(p.shape[1:], (15, 22, 42), 5)
+    assert not {"Femur_Head_L", "Femur_Head_R"} & set(centroids(p, SPACING))
+
+
 def test_specks_are_not_organs():
     p = np.zeros_like(volume())
     p[:, 4, 4, 4] = 1
