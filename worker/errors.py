@@ -4,7 +4,7 @@ PenumbraError
 ├── Rejected                 the input is not ours to contour
 │   ├── NoDicom, NotCT, TooFewSlices, MixedSeries, MissingSlices, TiltedSlices, DuplicatePosition
 │   ├── UnreadableInstance, MissingAttribute, UnsupportedTransferSyntax
-│   └── NoPelvis, NoTarget, NotCalibrated, UnsafeArchive, TooLarge
+│   └── NoPelvis, ShiftedCTNumbers, NoTarget, NotCalibrated, UnsafeArchive, TooLarge
 ├── Failed                   the input was fine, we were not
 │   └── ResultImplausible, RoundTripFailed, BundleInvalid, WorkerLost
 └── Cancelled                somebody asked for it
@@ -136,6 +136,16 @@ class NoPelvis(Rejected):
     code = "no-pelvis"
     default_message = "No pelvis was found in the CT."
     default_remedy = "Send a CT of the whole male pelvis, from the iliac crests to below the perineum."
+
+
+class ShiftedCTNumbers(Rejected):
+    """The CT numbers are not Hounsfield units: air is far from -1000."""
+
+    code = "hu-offset"
+    default_message = "The CT numbers of the series are shifted."
+    default_remedy = (
+        "Export the series again with its own Rescale Intercept; anonymisation may have changed it."
+    )
 
 
 class NoTarget(Rejected):
