@@ -94,9 +94,7 @@ def write_and_prove(
         raise
     part.replace(path)
     names = {
-        structure.name: {
-            bound: name for bound, name in _names(result, structure, naming).items() if name in dsc
-        }
+        structure.name: {bound: name for bound, name in _names(structure, naming).items() if name in dsc}
         for structure in result.structures
     }
     return WrittenRtstruct(roi_names=names, dsc=dsc)
@@ -167,18 +165,20 @@ def _colours() -> Iterator[tuple[int, int, int]]:
         yield from _TRUTH_COLOURS
 
 
-def _names(result: Result, structure: StructureResult, naming: RoiNaming) -> dict[str, str]:
-    return naming.names(structure.name, percent=structure.percent)
+def _names(structure: StructureResult, naming: RoiNaming) -> dict[str, str]:
+    return naming.written_names(structure.name, percent=structure.percent)
 
 
 def _rois(structure: StructureResult, result: Result, naming: RoiNaming) -> Iterator[tuple[str, Roi]]:
-    """The ROIs of one structure that have contours, each with the bound it is."""
+    """The ROIs of one structure that are wanted and have contours, each with the bound it is."""
+    names = _names(structure, naming)
+    if not names:
+        return
     fields = {"mean": structure.mean, "lower": structure.lower, "upper": structure.upper}
     contours = nested_contours(
         fields, structure.level, result.series, fill_holes=naming.style(structure.name).fill_holes
     )
-    names = _names(result, structure, naming)
-    present = [bound for bound in BOUNDS if contours[bound]]
+    present = [bound for bound in BOUNDS if bound in names and contours[bound]]
     size = {"lower": 0, "mean": 1, "upper": 2}
     for bound in present:
         others = [other for other in present if other != bound]
@@ -233,14 +233,19 @@ def _made_by(result: Result) -> list[str]:
 def _texts(result: Result, naming: RoiNaming, rois: list[Roi]) -> StructureSetTexts:
     found = {roi.name for roi in rois}
     scores = ", ".join(f"{s.name} {_quality(s)}" for s in result.structures)
-    missing = [s.name for s in result.structures if _names(result, s, naming)["mean"] not in found]
+    missing = [s.name for s in result.structures if not found.issuperset(_wanted_mean(s, naming))]
     parts = [*_mark(result), "AI draft, to be reviewed", *_made_by(result), f"{result.passes} passes", scores]
     if missing:
         parts.append(f"not found: {', '.join(missing)}")
     mark = _mark(result)
     return StructureSetTexts(
-        label="NOT CLINICAL" if mark else "AI_DRAFT",
-        name=" - ".join([*mark, "Penumbra AI draft"]),
+        label="NOT CLINICAL" if mark else naming.label,
+        name=" - ".join([*mark, "Penumbra AI draft", *([naming.label] if mark else [])]),
         description="; ".join(parts),
         series_description=" - ".join([*mark, "AI DRAFT Penumbra"]),
     )
+
+
+def _wanted_mean(structure: StructureResult, naming: RoiNaming) -> set[str]:
+    """The mean's name, if it is to be written."""
+    return {name for bound, name in _names(structure, naming).items() if bound == "mean"}
