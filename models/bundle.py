@@ -96,6 +96,11 @@ class Manifest(BaseModel):
             return None
         return self.calibration.quality[structure].predict(quality)
 
+    def is_unlike_calibration(self, structure: str, quality: float) -> bool:
+        """Whether the passes disagree more than in any calibration case: a sign that the CT is unlike those."""
+        record = self.calibration.quality.get(structure) if self.calibration else None
+        return record is not None and quality < record.quality[0]
+
     def weights(self) -> dict[str, str]:
         """SHA-256 of each network's weights."""
         return {name: network.sha256 for name, network in self.networks.items()}

@@ -179,6 +179,7 @@ class _Run:
             self._not_found(name, "its network found nothing in the volume of interest")
             return None
         self._note_vanished(name, samples.vanished)
+        self._note_unlike(name, samples.quality)
         record = self.bundle.manifest.calibration
         return StructureResult(
             name=name,
@@ -268,6 +269,14 @@ class _Run:
                 f"In {100 * vanished:.0f} % of the passes {name} was empty: check whether it is there at all."
             )
             self.findings.append(Finding(code="vanishing", message=text))
+
+    def _note_unlike(self, name: str, quality: float) -> None:
+        if self.bundle.manifest.is_unlike_calibration(name, quality):
+            text = (
+                f"The passes disagree on {name} more than in any CT that the bundle was calibrated on: this CT may "
+                "be unlike those."
+            )
+            self.findings.append(Finding(code="unlike-calibration", message=text))
 
     def _not_found(self, name: str, why: str) -> None:
         self.findings.append(Finding(code="not-found", message=f"{name} is not in the result: {why}."))

@@ -195,3 +195,22 @@ def test_an_unusual_volume_is_a_finding(series, bundle):
     )
     codes = {f.code for f in check_result(replace(result, structures=tiny))}
     assert codes == {"unusual-volume"}
+
+
+@pytest.mark.parametrize(("least", "noted"), [(0.9999, True), (0.0, False)])
+def test_passes_that_disagree_more_than_calibration_ever_saw_are_a_finding(series, bundle, least, noted):
+    record = bundle.manifest.calibration
+    seen = record.quality["Bladder"].model_copy(
+        update={"quality": (least, 1.0), "dsc": (0.5, 0.9), "low": (0.4, 0.8), "high": (0.9, 1.0)}
+    )
+    record = record.model_copy(update={"quality": {**record.quality, "Bladder": seen}})
+    manifest = bundle.manifest.model_copy(update={"calibration": record})
+    result = segment(
+        series,
+        replace(bundle, manifest=manifest),
+        sampling=Sampling(passes=3),
+        progress=silent,
+        bounds="paper",
+    )
+    about = [f.message for f in result.findings if f.code == "unlike-calibration" and "Bladder" in f.message]
+    assert bool(about) is noted
