@@ -12,12 +12,12 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
 from worker.contours import PlanarContour, nested_contours, planar_contours
+from worker.draft_mark import made_by, mark, quality_text
 from worker.errors import PenumbraError
 from worker.result import Result, StructureResult
 from worker.roi_naming import BOUNDS, DEFAULT_NAMING, RoiNaming
 from worker.round_trip import prove, prove_fields
 from worker.rtstruct_dataset import (
-    SOFTWARE_VERSION,
     Algorithm,
     Roi,
     RtstructIdentity,
@@ -26,8 +26,6 @@ from worker.rtstruct_dataset import (
 )
 from worker.series import CTSeries
 
-NOT_CLINICAL: Final = "NOT FOR CLINICAL USE"
-CLINICAL: Final = "clinical"
 _TRUTH_COLOURS: Final = (
     (0, 200, 0),
     (0, 160, 220),
@@ -199,7 +197,7 @@ def _rois(structure: StructureResult, result: Result, naming: RoiNaming) -> Iter
 
 def _describe(structure: StructureResult, bound: str, result: Result, contours: list[PlanarContour]) -> str:
     """ROI Description in a fixed form that people and scripts can read."""
-    parts = [*_mark(result), *_made_by(result), _quality(structure), f"{result.passes} passes"]
+    parts = [*mark(result), *made_by(result), quality_text(structure), f"{result.passes} passes"]
     if bound == "mean":
         parts.append("mean contour")
     elif structure.percent is not None:
@@ -213,36 +211,18 @@ def _describe(structure: StructureResult, bound: str, result: Result, contours: 
     return "; ".join(parts)
 
 
-def _quality(structure: StructureResult) -> str:
-    """Quality as a number only where it was shown to tell something (not for the CTV)."""
-    if not structure.quality_validated:
-        return "quality not validated"
-    predicted = structure.predicted_dsc
-    told = f", DSC {predicted.value:.2f} ({predicted.low:.2f}-{predicted.high:.2f})" if predicted else ""
-    return f"quality {structure.quality:.2f}{told}"
-
-
-def _mark(result: Result) -> list[str]:
-    return [] if result.bundle.intended_use == CLINICAL else [NOT_CLINICAL]
-
-
-def _made_by(result: Result) -> list[str]:
-    return [f"Penumbra {SOFTWARE_VERSION}", f"bundle {result.bundle.name} {result.bundle.version}"]
-
-
 def _texts(result: Result, naming: RoiNaming, rois: list[Roi]) -> StructureSetTexts:
     found = {roi.name for roi in rois}
-    scores = ", ".join(f"{s.name} {_quality(s)}" for s in result.structures)
+    scores = ", ".join(f"{s.name} {quality_text(s)}" for s in result.structures)
     missing = [s.name for s in result.structures if not found.issuperset(_wanted_mean(s, naming))]
-    parts = [*_mark(result), "AI draft, to be reviewed", *_made_by(result), f"{result.passes} passes", scores]
+    parts = [*mark(result), "AI draft, to be reviewed", *made_by(result), f"{result.passes} passes", scores]
     if missing:
         parts.append(f"not found: {', '.join(missing)}")
-    mark = _mark(result)
     return StructureSetTexts(
-        label="NOT CLINICAL" if mark else naming.label,
-        name=" - ".join([*mark, "Penumbra AI draft", *([naming.label] if mark else [])]),
+        label="NOT CLINICAL" if mark(result) else naming.label,
+        name=" - ".join([*mark(result), "Penumbra AI draft", *([naming.label] if mark(result) else [])]),
         description="; ".join(parts),
-        series_description=" - ".join([*mark, "AI DRAFT Penumbra"]),
+        series_description=" - ".join([*mark(result), "AI DRAFT Penumbra"]),
     )
 
 

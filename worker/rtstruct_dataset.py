@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import numpy as np
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
@@ -15,58 +13,17 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from worker.contours import PlanarContour, ring_area
 from worker.errors import ResultImplausible
+from worker.patient_study import ObjectIdentity, copy_patient_and_study, copy_undecoded
 from worker.rt_utils_adapter import Reference, contour_item, roi_items, skeleton
 from worker.series import CTSeries
+from worker.software_version import SOFTWARE_VERSION
 from worker.uids import IMPLEMENTATION_CLASS_UID, uid_from
 
 MAX_CONTOUR_DATA_BYTES: Final = 65_534
 _FARTHEST_MM: Final = 10_000.0
 _CONTOUR_DATA: Final = Tag("ContourData")
-# Identity that planning systems match by. The first group is required, if only empty (type 2).
-_COPIED: Final = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "PositionReferenceIndicator",
-)
-_COPIED_IF_PRESENT: Final = (
-    "SpecificCharacterSet",
-    "TimezoneOffsetFromUTC",
-    "IssuerOfPatientID",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "StudyDescription",
-)
 
-
-def _software_version() -> str:
-    try:
-        return version("penumbra-rt")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-SOFTWARE_VERSION: Final = _software_version()
-
-
-@dataclass(frozen=True, kw_only=True)
-class RtstructIdentity:
-    """What makes this structure set a particular one.
-
-    Attributes:
-        seed: text from which its SOP and series instance UIDs follow; the job and its revision, say.
-        created: date and time written as creation. The same seed and time give the same bytes.
-    """
-
-    seed: str
-    created: datetime
+RtstructIdentity = ObjectIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,9 +117,8 @@ def _add_identity(dataset: Dataset, series: CTSeries, identity: RtstructIdentity
     for keyword in ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "InstitutionName"):
         if keyword in dataset:
             delattr(dataset, keyword)
-    del dataset.SpecificCharacterSet
-    for keyword in (*_COPIED_IF_PRESENT, *_COPIED):
-        _copy(series.headers[0], dataset, keyword, required=keyword in _COPIED)
+    copy_patient_and_study(series.headers[0], dataset)
+    copy_undecoded(series.headers[0], dataset, "PositionReferenceIndicator", required=True)
     dataset.StudyInstanceUID = series.study_instance_uid
     dataset.FrameOfReferenceUID = series.frame_of_reference_uid
     dataset.SOPInstanceUID = uid_from(identity.seed, series.series_instance_uid, "instance")
@@ -185,18 +141,6 @@ def _add_identity(dataset: Dataset, series: CTSeries, identity: RtstructIdentity
     meta.TransferSyntaxUID = ImplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     dataset.file_meta = meta
-
-
-def _copy(source: Dataset, target: Dataset, keyword: str, *, required: bool) -> None:
-    """Copy an attribute without decoding it, so that every character set survives."""
-    tag = Tag(keyword)
-    element = source.get_item(tag) if tag in source else None
-    if isinstance(element, RawDataElement) and element.value:
-        target[tag] = element
-    elif isinstance(element, DataElement) and not element.is_empty:
-        target[tag] = element
-    elif required:
-        setattr(target, keyword, "")
 
 
 def _add_texts(dataset: Dataset, texts: StructureSetTexts) -> None:
