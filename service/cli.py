@@ -82,12 +82,19 @@ def segment(  # noqa: PLR0913, PLR0917 - typer's way to declare options
     bounds: Annotated[
         Bounds, typer.Option(help="auto: calibrated where the bundle has a record, else the paper's.")
     ] = Bounds.AUTO,
+    also: Annotated[str, typer.Option(help="Further objects, by commas: seg, sr, pdf, nifti.")] = "",
+    template: Annotated[
+        Path | None, typer.Option(help="Write an RTSTRUCT by this template too; see `penumbra template`.")
+    ] = None,
 ) -> None:
-    """Contour one CT series without a server. Example: penumbra segment case-0000/ct out."""
+    """Contour one CT series without a server. Example: penumbra segment case-0000/ct out --also seg,pdf."""
+    from service.further_objects import destinations_of, kinds_of
     from worker.job_folder import JobRequest
+    from worker.object_files import objects_in
     from worker.run_job import run
     from worker.settings import WorkerSettings
 
+    kinds, destinations = kinds_of(also), destinations_of(template)
     out_dir.mkdir(parents=True, exist_ok=True)
     request = JobRequest(
         job_id=str(uuid.uuid4()),
@@ -96,6 +103,8 @@ def segment(  # noqa: PLR0913, PLR0917 - typer's way to declare options
         passes=passes,
         seed=seed,
         bounds=bounds.value,
+        also=kinds,
+        destinations=destinations,
     )
     settings = WorkerSettings().model_copy(update={"device": device.value})
     with terminal.job_progress("starting") as progress:
@@ -106,7 +115,8 @@ def segment(  # noqa: PLR0913, PLR0917 - typer's way to declare options
         )
         raise typer.Exit(EXIT_REJECTED if outcome.state == "rejected" else EXIT_FAILED)
     _show_result(json.loads((out_dir / "result.json").read_text()))
-    terminal.output.print(f"{out_dir / 'rtstruct.dcm'}\n{out_dir / 'preview.png'}", markup=False)
+    for path in (*(each.path for each in objects_in(out_dir)), out_dir / "preview.png"):
+        terminal.output.print(str(path), markup=False)
 
 
 def _show_result(document: dict) -> None:  # type: ignore[type-arg]

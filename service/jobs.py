@@ -92,11 +92,14 @@ class Jobs:
             bundle=bundle or self._settings.bundle,
             passes=passes or self._settings.passes,
             seed=self._settings.seed if seed is None else seed,
+            also=self._settings.also,
         )
         with self._database.write() as session:
             series = session.get(SeriesRecord, series_uid)
             if series is None:
                 raise SeriesNotFound
+            wanted = self._settings.special_destinations(sender or series.sender)
+            request = request.model_copy(update={"destinations": wanted})
             instances = _instances(session, series_uid)
             key = _dedup_key(request, instances)
             existing = session.scalar(select(JobRecord).where(JobRecord.dedup_key == key))
@@ -231,7 +234,8 @@ def _instances(session: Session, series_uid: str) -> Sequence[InstanceRecord]:
 
 def _dedup_key(request: JobRequest, instances: Sequence[InstanceRecord]) -> str:
     """SHA-256 over what decides the result: the instances' content and the options."""
-    digest = hashlib.sha256(request.model_dump_json(exclude={"job_id"}).encode())
+    absent = {name for name in ("also", "destinations") if not getattr(request, name)}
+    digest = hashlib.sha256(request.model_dump_json(exclude={"job_id", *absent}).encode())
     for instance in instances:
         digest.update(f"\n{instance.sop_uid} {instance.sha256}".encode())
     return digest.hexdigest()

@@ -6,6 +6,7 @@ A claim is one UPDATE that hands out a lease and a fence; every later write name
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
@@ -17,7 +18,7 @@ from service.records import DeliveryRecord, JobRecord
 from service.settings import ServiceSettings
 from service.transitions import deliver, end, next_version, queue, ring
 from worker.errors import Cancelled, WorkerLost
-from worker.job_folder import RTSTRUCT_NAME, publish_attempt, published_dir, remove_attempts
+from worker.job_folder import RTSTRUCT_NAME, files_for, publish_attempt, published_dir, remove_attempts
 from worker.ledger import Claim, DeliveryClaim, LeaseLost, LedgerUnavailable, Outcome, ProgressReport
 
 
@@ -172,12 +173,11 @@ class SqlLedger:
         self, delivery_id: str, fence: int, job_id: str, ae_title: str
     ) -> DeliveryClaim | None:
         node = self._settings.node(ae_title)
-        result = published_dir(self._settings.jobs_dir / job_id)
         claim = DeliveryClaim(
             delivery_id=delivery_id,
             job_id=job_id,
             fence=fence,
-            files=(result / RTSTRUCT_NAME,),
+            files=_files(self._settings.jobs_dir / job_id, ae_title),
             ae_title=ae_title,
             host=node.host if node else "",
             port=node.port if node else 0,
@@ -222,6 +222,14 @@ def release(session: Session, job: JobRecord, settings: ServiceSettings) -> None
         end(session, job, "failed", WorkerLost().as_reason())
     else:
         queue(session, job)
+
+
+def _files(folder: Path, ae_title: str) -> tuple[Path, ...]:
+    """What a node gets; a folder that is gone is found missing when it is sent, and said then."""
+    try:
+        return files_for(folder, ae_title)
+    except OSError:
+        return (published_dir(folder) / RTSTRUCT_NAME,)
 
 
 def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.job import Job, JobState
 from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
+from worker.object_files import objects_in
 
 API_PATH = "/api/v1"
 JOBS_PATH = f"{API_PATH}/jobs"
@@ -131,9 +132,42 @@ def links(job: Job) -> dict[str, str]:
         RTSTRUCT_NAME: "rtstruct",
         PREVIEW_NAME: "preview",
     }
+    if job.result_dir is not None and (job.result_dir / RTSTRUCT_NAME).is_file():
+        found["objects"] = f"{base}/objects"
     if job.result_dir is not None:
         found |= {name: f"{base}/{name}" for file, name in names.items() if (job.result_dir / file).is_file()}
     return found
+
+
+class ObjectView(BaseModel):
+    """A file that a job has made. `kind` is rtstruct, seg, sr, pdf or nifti."""
+
+    name: str
+    kind: str
+    bytes: int
+    link: str
+
+
+class ObjectList(BaseModel):
+    """Everything that a job has made to be sent or fetched, the RTSTRUCTs first."""
+
+    objects: list[ObjectView]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The objects of a job; none if it is not done."""
+        found = [] if job.result_dir is None else objects_in(job.result_dir)
+        return cls(
+            objects=[
+                ObjectView(
+                    name=each.name,
+                    kind=each.kind,
+                    bytes=each.path.stat().st_size,
+                    link=f"{JOBS_PATH}/{job.id}/objects/{each.name}",
+                )
+                for each in found
+            ]
+        )
 
 
 class JobList(BaseModel):

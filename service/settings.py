@@ -7,8 +7,12 @@ import json
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from worker.job_folder import Destination
+from worker.object_files import ExtraKind, SentKind
+from worker.roi_naming import read_template
+from worker.roi_template import Template
 from worker.settings import WorkerSettings
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -16,13 +20,31 @@ MEBIBYTE = 2**20
 
 
 class NodeSettings(BaseModel):
-    """A DICOM peer that results may be sent to."""
+    """A DICOM peer that results may be sent to. Its template is read once, when the settings are."""
 
     model_config = ConfigDict(frozen=True)
 
     ae_title: str = Field(min_length=1, max_length=16)
     host: str
     port: int = Field(gt=0, lt=65536)
+    objects: tuple[SentKind, ...] = Field(("rtstruct",), min_length=1)
+    """What is sent to it: rtstruct, seg, sr, pdf."""
+
+    template: Path | None = None
+    """A YAML file that says how its RTSTRUCT is written (`penumbra template`); None means the default."""
+
+    _template: Template | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _read_the_template(self) -> Self:
+        if self.template is not None:
+            self._template = read_template(self.template.expanduser())
+        return self
+
+    @property
+    def destination(self) -> Destination:
+        """What a job is told of it."""
+        return Destination(ae_title=self.ae_title, objects=self.objects, template=self._template)
 
 
 class ServiceSettings(WorkerSettings):
@@ -41,11 +63,17 @@ class ServiceSettings(WorkerSettings):
     allowed_senders: tuple[str, ...] = ()
     """AE titles that may connect; empty means any, allowed on a loopback address only. A filter, no lock."""
 
+    accept_compressed: bool = False
+    """Whether the listener also takes images compressed without loss: JPEG, JPEG-LS, JPEG 2000, RLE."""
+
     nodes: tuple[NodeSettings, ...] = ()
     """Known peers. A result goes back to the node whose AE title is the sender's."""
 
     deliver_to: tuple[str, ...] = ()
     """AE titles of nodes that get every result, whoever sent the series."""
+
+    also: tuple[ExtraKind, ...] = ()
+    """What every job makes besides, to be fetched over REST: seg, sr, pdf, nifti."""
 
     delivery_pauses_s: tuple[float, ...] = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
     """Pauses between attempts to deliver; the last one repeats."""
@@ -117,6 +145,12 @@ class ServiceSettings(WorkerSettings):
         """AE titles that get the result of a series from that sender, each once."""
         back = (sender,) if self.node(sender) is not None else ()
         return tuple(dict.fromkeys(back + self.deliver_to))
+
+    def special_destinations(self, sender: str) -> tuple[Destination, ...]:
+        """Those of `destinations` that get something else than the default RTSTRUCT."""
+        nodes = [node for title in self.destinations(sender) if (node := self.node(title)) is not None]
+        found = [node.destination for node in nodes]
+        return tuple(each for each in found if each != Destination(ae_title=each.ae_title))
 
     def environment(self) -> dict[str, str]:
         """These settings as environment variables, for a child process to read back. Holds secrets."""

@@ -83,7 +83,8 @@ def send(files: Sequence[Path], node: Node, *, calling_ae: str) -> list[Sent]:
     """Store files on a node over one association.
 
     Args:
-        files: DICOM files in Implicit or Explicit VR Little Endian.
+        files: DICOM files in Implicit or Explicit VR Little Endian, or in RLE Lossless, which is undone for a node
+            that does not take it.
         node: where to.
         calling_ae: our AE title.
 
@@ -94,7 +95,7 @@ def send(files: Sequence[Path], node: Node, *, calling_ae: str) -> list[Sent]:
         DeliveryError: the node cannot be reached, refuses the association or an instance, or does not answer.
     """
     datasets = [_read(file) for file in files]
-    association = _associate(node, calling_ae, sorted({UID(d.SOPClassUID) for d in datasets}))
+    association = _associate(node, calling_ae, datasets)
     try:
         return [_store(association, dataset, node) for dataset in datasets]
     finally:
@@ -109,15 +110,18 @@ def _read(file: Path) -> Dataset:
         raise DeliveryError("The file to be sent is missing or is not DICOM.") from error
 
 
-def _associate(node: Node, calling_ae: str, sop_classes: Sequence[UID]) -> Association:
+def _associate(node: Node, calling_ae: str, datasets: Sequence[Dataset]) -> Association:
     ae = AE(ae_title=calling_ae)
     ae.connection_timeout = CONNECT_S
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ANSWER_S
     # One context per encoding: a node that is offered both in one may choose Explicit VR, which cannot hold
     # the longest contours.
-    contexts = [
-        build_context(c, s) for c in sop_classes for s in (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
-    ]
+    offered = {
+        (UID(d.SOPClassUID), syntax)
+        for d in datasets
+        for syntax in (d.file_meta.TransferSyntaxUID, ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+    }
+    contexts = [build_context(*each) for each in sorted(offered)]
     association = ae.associate(
         node.host,
         node.port,
@@ -132,9 +136,10 @@ def _associate(node: Node, calling_ae: str, sop_classes: Sequence[UID]) -> Assoc
             f"{node} refused the association: {_rejection(association)}.",
             remedy=f"Let the node know the AE title {calling_ae}, and check its own, capitals included.",
         )
+    kinds = ", ".join(sorted({UID(d.SOPClassUID).name for d in datasets}))
     if association.is_aborted and association.acceptor.primitive is not None:
         raise DeliveryError(
-            f"{node} accepts none of what was offered: {', '.join(c.name for c in sop_classes)}.",
+            f"{node} accepts none of what was offered: {kinds}.",
             remedy="Enable this kind of object at the node.",
         )
     raise DeliveryError(f"{node} could not be reached.")
@@ -157,7 +162,7 @@ def _store(association: Association, dataset: Dataset, node: Node) -> Sent:
     if not association.is_established:
         raise DeliveryError(f"{node} closed the association before instance {uid} was sent.")
     try:
-        answer = association.send_c_store(dataset)
+        answer = association.send_c_store(_acceptable(association, dataset))
     except ValueError as error:
         raise DeliveryError(
             f"{node} does not take {UID(dataset.SOPClassUID).name} (instance {uid}).",
@@ -172,6 +177,19 @@ def _store(association: Association, dataset: Dataset, node: Node) -> Sent:
             f"{node} refused instance {uid}: {describe(status)} (0x{status:04X}).{comment}", status=status
         )
     return Sent(sop_instance_uid=uid, status=status, warning=_WARNINGS.get(status, ""))
+
+
+def _acceptable(association: Association, dataset: Dataset) -> Dataset:
+    """The data set as the node takes it: compressed as it is, or else decompressed."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    taken = {
+        each.transfer_syntax[0]
+        for each in association.accepted_contexts
+        if each.abstract_syntax == dataset.SOPClassUID
+    }
+    if syntax.is_compressed and syntax not in taken and taken:
+        dataset.decompress()
+    return dataset
 
 
 def _comment(answer: Dataset, dataset: Dataset) -> str:

@@ -18,9 +18,12 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.object_files import RTSTRUCT_NAME as RTSTRUCT_NAME
+from worker.object_files import ExtraKind, SentKind, files_of, objects_in, template_name
+from worker.roi_template import Template
+
 REQUEST_NAME = "request.json"
 RESULT_NAME = "result.json"
-RTSTRUCT_NAME = "rtstruct.dcm"
 PREVIEW_NAME = "preview.png"
 INSTANCES_NAME = "instances"
 PUBLISHED_NAME = "result"
@@ -29,8 +32,32 @@ OutcomeState = Literal["done", "rejected", "failed", "cancelled"]
 BoundsWanted = Literal["auto", "paper", "calibrated"]
 
 
+class Destination(BaseModel):
+    """A node that gets something else than the RTSTRUCT of the default template.
+
+    Attributes:
+        ae_title: the node.
+        objects: what is sent to it.
+        template: how its RTSTRUCT is written; None for the default one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    ae_title: str
+    objects: tuple[SentKind, ...] = ("rtstruct",)
+    template: Template | None = None
+
+    @property
+    def rtstruct_name(self) -> str:
+        """The file of the RTSTRUCT that it gets."""
+        return RTSTRUCT_NAME if self.template is None else template_name(self.template.key)
+
+
 class JobRequest(BaseModel):
-    """What a client asked for, as the worker reads it from `request.json`."""
+    """What a client asked for, as the worker reads it from `request.json`.
+
+    `also` are objects that are made whoever gets them; `destinations` the nodes that the default does not serve.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,6 +67,14 @@ class JobRequest(BaseModel):
     passes: int = Field(default=50, ge=1)
     seed: int = Field(default=0, ge=0)
     bounds: BoundsWanted = "auto"
+    also: tuple[ExtraKind, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+
+    @property
+    def extra_kinds(self) -> frozenset[str]:
+        """What is to be made besides RTSTRUCTs."""
+        sent = {kind for each in self.destinations for kind in each.objects}
+        return frozenset(self.also) | (sent - {"rtstruct"})
 
 
 class Outcome(NamedTuple):
@@ -74,6 +109,14 @@ def read_request(folder: Path) -> JobRequest:
     return JobRequest.model_validate_json(request_path(folder).read_bytes())
 
 
+def files_for(folder: Path, ae_title: str) -> tuple[Path, ...]:
+    """The files of a published job that a node gets: what its request says, else the default RTSTRUCT."""
+    request = read_request(folder)
+    default = Destination(ae_title=ae_title)
+    wanted = next((each for each in request.destinations if each.ae_title == ae_title), default)
+    return files_of(wanted.objects, rtstruct=wanted.rtstruct_name, folder=published_dir(folder))
+
+
 def write_job_folder(folder: Path, request: JobRequest, instances: Iterable[Path]) -> None:
     """Make a job's folder: instances first, `request.json` last.
 
@@ -93,14 +136,14 @@ def publish_attempt(folder: Path, fence: int, *, state: OutcomeState) -> Path | 
     """Rename the attempt's folder to `result/` and return that, or None when the attempt left no result.json.
 
     Call it while holding the ledger's lock on the job. A result that is there already was renamed by an
-    attempt whose ledger entry never came to be, so it gives way. Only a job that is done keeps its RTSTRUCT.
+    attempt whose ledger entry never came to be, so it gives way. Only a job that is done keeps its objects.
     """
     attempt, published = attempt_dir(folder, fence), published_dir(folder)
     if not (attempt / RESULT_NAME).is_file():
         return None
     if state != "done":
-        for name in (RTSTRUCT_NAME, PREVIEW_NAME):
-            (attempt / name).unlink(missing_ok=True)
+        for path in (attempt / PREVIEW_NAME, *(each.path for each in objects_in(attempt))):
+            path.unlink(missing_ok=True)
     sync_tree(attempt)
     if published.exists():
         shutil.rmtree(published)

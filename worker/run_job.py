@@ -23,6 +23,7 @@ from worker.job_folder import (
     read_request,
 )
 from worker.ledger import ProgressReport
+from worker.objects import clear_objects, objects_document, write_further_objects
 from worker.pipeline import segment
 from worker.plausibility import check_result
 from worker.preview import draw_preview
@@ -32,11 +33,11 @@ from worker.series import read_series
 from worker.settings import WorkerSettings
 
 Progress = Callable[[ProgressReport], None]
-OUTPUTS = (RESULT_NAME, RTSTRUCT_NAME, PREVIEW_NAME)
+OUTPUTS = (RESULT_NAME, PREVIEW_NAME)
 
 
 def run_job(folder: Path, out: Path, *, progress: Progress) -> Outcome:
-    """Run the job of a job folder; leaves `result.json` in `out`, and when done `rtstruct.dcm` and `preview.png`."""
+    """Run the job of a job folder; leaves `result.json` in `out`, and when done the picture and every object."""
     return run(read_request(folder), instances_dir(folder), out, progress=progress)
 
 
@@ -50,6 +51,7 @@ def run(
     """
     for name in OUTPUTS:
         (out / name).unlink(missing_ok=True)
+    clear_objects(out)
     try:
         _contour(request, ct, out, progress=progress, settings=settings or WorkerSettings())
         return Outcome("done")
@@ -84,8 +86,13 @@ def _contour(
     identity = RtstructIdentity(seed=request.job_id, created=datetime.now(UTC))
     written = write_and_prove(result, out / RTSTRUCT_NAME, identity=identity)
     draw_preview(result, out / PREVIEW_NAME)
+    further = write_further_objects(result, request, out, identity=identity)
+    result = replace(result, findings=(*result.findings, *further.findings))
     seconds = {"read": round(read_s, 3), **result.seconds, "write": round(time.perf_counter() - start, 3)}
-    document = done_document(replace(result, seconds=seconds), written.roi_names, written.dsc)
+    document = {
+        **done_document(replace(result, seconds=seconds), written.roi_names, written.dsc),
+        "objects": objects_document(out, further),
+    }
     write_document(document, out)
     progress(ProgressReport(stage="writing", percent=100.0))
 

@@ -9,10 +9,12 @@ from starlette.responses import FileResponse, Response
 from service.api.parts import JobDep
 from service.job import Job
 from service.problems import Problem
-from service.schemas import JOBS_PATH
+from service.schemas import JOBS_PATH, ObjectList
 from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
 
 router = APIRouter(prefix=f"{JOBS_PATH}/{{job_id}}", tags=["results"])
+
+MEDIA_TYPES = {"dcm": "application/dicom", "pdf": "application/pdf", "gz": "application/gzip"}
 
 IfNoneMatch = Annotated[str | None, Header()]
 
@@ -41,6 +43,26 @@ def get_preview(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
     return _file(job, PREVIEW_NAME, media_type="image/png", known_etags=if_none_match)
 
 
+@router.get("/objects")
+def list_objects(job: JobDep) -> ObjectList:
+    """What the job has made to be sent or fetched: RTSTRUCT, and SEG, SR, PDF, NIfTI where they were asked for."""
+    return ObjectList.of(job)
+
+
+@router.get("/objects/{name}", response_class=FileResponse)
+def get_object(job: JobDep, name: str, if_none_match: IfNoneMatch = None) -> Response:
+    """One of the objects, by the name that the list gives it."""
+    known = {each.name for each in ObjectList.of(job).objects}
+    suffix = name.rpartition(".")[2]
+    return _file(
+        job,
+        name if name in known else "",
+        media_type=MEDIA_TYPES.get(suffix, "application/octet-stream"),
+        download_name=f"{job.id}-{name}" if name in known else None,
+        known_etags=if_none_match,
+    )
+
+
 def _file(
     job: Job,
     name: str,
@@ -49,7 +71,7 @@ def _file(
     download_name: str | None = None,
     known_etags: str | None = None,
 ) -> Response:
-    path = None if job.result_dir is None else job.result_dir / name
+    path = None if job.result_dir is None or not name else job.result_dir / name
     if path is None or not path.is_file():
         raise Problem(
             404,

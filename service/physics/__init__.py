@@ -13,11 +13,23 @@ from service.physics.effects import effects
 from service.physics.evaluate import evaluate
 from service.physics.prepare import prepare
 from service.physics.scenarios import scenarios
+from service.physics.template import template
 from service.physics.train import train
 
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands into `penumbra`."""
-    for command in (prepare, train, calibrate, evaluate, scenarios, ablation, effects, contact_sheet, doctor):
+    for command in (
+        prepare,
+        train,
+        calibrate,
+        evaluate,
+        scenarios,
+        ablation,
+        effects,
+        contact_sheet,
+        template,
+        doctor,
+    ):
         app.command()(command)
     app.add_typer(bench, name="bench")
