@@ -29,6 +29,7 @@ from service.probes import WATCHDOG_ADDRESS
 from service.settings import ServiceSettings
 from service.signals import stop_on_signal
 from worker.errors import PenumbraError
+from worker.transfer_syntaxes import LOSSLESS
 
 # Images that are no CT are taken too, so that their job can say why it is not contoured.
 IMAGE_CLASSES: Final = (
@@ -105,7 +106,7 @@ def make_server(settings: ServiceSettings, inbox: Inbox) -> GuardedServer:
         entity.require_calling_aet = [*settings.allowed_senders, settings.ae_title]  # ours is the watchdog's
     entity.add_supported_context(Verification, TRANSFER_SYNTAXES)
     for image_class in IMAGE_CLASSES:
-        entity.add_supported_context(image_class, TRANSFER_SYNTAXES)
+        entity.add_supported_context(image_class, image_syntaxes(settings))
     server = entity.make_server(
         (settings.dicom_host, settings.dicom_port),
         evt_handlers=[
@@ -117,6 +118,15 @@ def make_server(settings: ServiceSettings, inbox: Inbox) -> GuardedServer:
         server_class=GuardedServer.with_settings(settings),
     )
     return cast(GuardedServer, server)
+
+
+def image_syntaxes(settings: ServiceSettings) -> list[UID]:
+    """Transfer syntaxes offered for images. The first that the sender has too is taken (PS3.8 9.3.3.2).
+
+    So a sender that can send plainly does. Compressed without loss is offered only where it is switched on;
+    deflated, big endian and compressed with loss never are.
+    """
+    return [*TRANSFER_SYNTAXES, *(LOSSLESS if settings.accept_compressed else ())]
 
 
 def run_listener(settings: ServiceSettings) -> None:

@@ -6,7 +6,7 @@ PenumbraError
 │   ├── UnreadableInstance, MissingAttribute, UnsupportedTransferSyntax
 │   └── NoPelvis, ShiftedCTNumbers, NoTarget, NotCalibrated, UnsafeArchive, TooLarge
 ├── Failed                   the input was fine, we were not
-│   └── ResultImplausible, RoundTripFailed, BundleInvalid, WorkerLost
+│   └── ResultImplausible, RoundTripFailed, BundleInvalid, WorkerLost, DecoderMissing
 └── Cancelled                somebody asked for it
 
 `code` is stable for clients. The texts name the cause and what to do; they name instances by UID and never a
@@ -124,7 +124,7 @@ class MissingAttribute(Rejected):
 
 
 class UnsupportedTransferSyntax(Rejected):
-    """The instance is compressed or big endian."""
+    """The instance is compressed with loss, or in a way that is not read."""
 
     code = "transfer-syntax"
     default_remedy = "Send the series uncompressed (Explicit or Implicit VR Little Endian)."
@@ -207,3 +207,13 @@ class WorkerLost(Failed):
     code = "worker-lost"
     default_message = "The worker was lost while it worked on this job, more than once."
     default_remedy = "Check memory and GPU of the worker's host, then retry the job."
+
+
+class DecoderMissing(Failed):
+    """The process that decompresses did not come up: incomplete installation, or no memory left."""
+
+    code = "decoder-missing"
+    default_message = "The series is compressed, and the process that decompresses did not start."
+    default_remedy = (
+        "Check the installation and the memory of the worker's host, or send the series uncompressed."
+    )

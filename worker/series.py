@@ -1,6 +1,6 @@
 """A folder of DICOM files to one CT series: HU volume, grid, identity."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,23 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from worker.acquisitions import check_acquisitions
+from worker.decode import Compressed, decode_pixels
 from worker.errors import (
     DuplicatePosition,
     MissingAttribute,
+    MissingSlices,
     MixedSeries,
+    NotCT,
     TooFewSlices,
     TooLarge,
     UnreadableInstance,
 )
 from worker.finding import Finding
 from worker.grid import Grid
-from worker.instance_files import InstanceFile, read_ct_headers
+from worker.instance_files import InstanceFile, name_some, read_ct_headers
 from worker.slice_geometry import SlicePlane, stack_slices
 
 MIN_SLICES: Final = 20
 MAX_VOXELS: Final = 400_000_000
 HU_MIN: Final = -1024
 HU_MAX: Final = 32767
+HU_TYPES: Final = frozenset({"", "HU", "US", "HU_MOD"})  # unspecified, as old scanners leave it, too
+UPRIGHT: Final = np.cos(np.deg2rad(45))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +41,7 @@ class CTSeries:
     Attributes:
         hu: CT numbers (z, y, x), int16, at least -1024; z rises along the normal of the slices
             (inferior to superior for a patient scanned head first).
-        grid: where the voxels lie; its z spacing is the mean distance of the slices.
+        grid: where the voxels lie, which may be unevenly spaced along z (`worker/slice_geometry.py`).
         slice_positions_mm: Image Position (Patient) of each slice (z, 3), LPS.
         headers: the instances without their pixels, in the order of `hu`. Identity attributes in them are
             not decoded, so that they can be copied byte for byte; treat them as read-only.
@@ -69,13 +75,16 @@ def read_series(folder: Path) -> CTSeries:
     instances, findings = read_ct_headers(folder)
     _check_one_series(instances)
     instances, copies = _without_copies(instances)
-    findings += copies
+    instances, aside = _without_other_planes(instances)
+    findings += [*copies, *aside]
     for instance in instances:
+        _check_values(instance)
         _check_pixels_complete(instance)
     planes = [_plane(instance) for instance in instances]
     frame_of_reference_uid = str(instances[0].header.get("FrameOfReferenceUID", ""))
     stack = stack_slices(planes, frame_of_reference_uid)
     _check_one_study(instances)
+    findings += check_acquisitions([(i.label, i.text("AcquisitionNumber")) for i in instances], planes)
     if len(instances) < MIN_SLICES:
         raise TooFewSlices(f"The series has {len(instances)} slices; at least {MIN_SLICES} are needed.")
     if np.prod(stack.grid.size_xyz, dtype=np.int64) > MAX_VOXELS:
@@ -93,6 +102,22 @@ def read_series(folder: Path) -> CTSeries:
         sop_instance_uids=tuple(str(header.SOPInstanceUID) for header in headers),
         findings=(*findings, *stack.findings),
     )
+
+
+def read_even_series(folder: Path) -> CTSeries:
+    """As `read_series`, for what measures in voxels and therefore needs evenly spaced slices.
+
+    Raises:
+        Rejected: as `read_series`, and MissingSlices for uneven spacing.
+    """
+    series = read_series(folder)
+    if series.grid.is_uneven:
+        told = " ".join(f.message for f in series.findings if f.code == "uneven-spacing")
+        raise MissingSlices(
+            f"The slices are unevenly spaced. {told}",
+            remedy="Send a series that is evenly spaced; `penumbra segment` takes this one as it is.",
+        )
+    return series
 
 
 def _check_one_series(instances: Sequence[InstanceFile]) -> None:
@@ -130,6 +155,37 @@ def _without_copies(instances: Sequence[InstanceFile]) -> tuple[list[InstanceFil
     return list(kept.values()), [finding] if copies else []
 
 
+def _without_other_planes(
+    instances: list[InstanceFile],
+) -> tuple[list[InstanceFile], list[Finding]]:
+    """Leave out sagittal and coronal images (scout views without their mark, reformats) of a transverse series."""
+    others = [i for i in instances if _is_upright(i.header)]
+    rest = len(instances) - len(others)
+    if not others or rest < MIN_SLICES:
+        return instances, []
+    message = f"{len(others)} images that are not transverse were set aside among {rest} that are: {name_some(others)}."
+    kept = [i for i in instances if i not in others]
+    return kept, [Finding(code="other-planes-left-out", message=message)]
+
+
+def _is_upright(header: Dataset) -> bool:
+    """Whether the image's plane is rather sagittal or coronal than transverse; False if it cannot be told."""
+    try:
+        orientation = np.asarray(header["ImageOrientationPatient"].value, dtype=np.float64)
+        return bool(abs(np.cross(orientation[:3], orientation[3:])[2]) < UPRIGHT)
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError):
+        return False
+
+
+def _check_values(instance: InstanceFile) -> None:
+    """Stored values must become CT numbers: a slope above zero, and no other quantity (PS3.3 C.11.1.1.2)."""
+    kind = instance.text("RescaleType")
+    if kind not in HU_TYPES:
+        raise NotCT(f"Instance {instance.label} holds values of the type {kind[:16]!r}, not CT numbers (HU).")
+    if "RescaleSlope" in instance.header and _numbers(instance, "RescaleSlope", 1)[0] <= 0:
+        raise _missing(instance, "RescaleSlope")
+
+
 def _check_pixels_complete(instance: InstanceFile) -> None:
     rows, columns = (int(_numbers(instance, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
     if (int(_numbers(instance, "SamplesPerPixel", 1)[0]), int(_numbers(instance, "BitsAllocated", 1)[0])) != (
@@ -140,6 +196,8 @@ def _check_pixels_complete(instance: InstanceFile) -> None:
             f"Instance {instance.label} does not hold one 16-bit number per pixel, as CT does.",
             remedy="Send the original CT images, not pictures made of them.",
         )
+    if instance.is_compressed and min(rows, columns) >= 2:
+        return  # the decoder will see
     if rows < 2 or columns < 2 or instance.pixel_bytes < 2 * rows * columns:
         raise UnreadableInstance(
             f"Instance {instance.label} is cut off: {instance.pixel_bytes} of {2 * rows * columns} bytes of "
@@ -180,8 +238,8 @@ def _missing(instance: InstanceFile, keyword: str) -> MissingAttribute:
 def _read_hu(instances: Sequence[InstanceFile], shape_zyx: tuple[int, int, int]) -> NDArray[np.int16]:
     """CT numbers (z, y, x) of checked instances; padding becomes -1024 (PS3.3 C.11.1, C.7.5.1.1.2)."""
     hu = np.empty(shape_zyx, dtype=np.int16)
-    for target, instance in zip(hu, instances, strict=True):
-        stored = _stored_values(instance)
+    for target, instance, data in zip(hu, instances, _stored_bytes(instances), strict=True):
+        stored = _stored_values(instance, data)
         slope, intercept = (float(_numbers(instance, k, 1)[0]) for k in ("RescaleSlope", "RescaleIntercept"))
         if slope == 1 and intercept.is_integer() and abs(intercept) < 2**30:
             values: NDArray[np.generic] = stored.astype(np.int32) + np.int32(intercept)
@@ -194,12 +252,32 @@ def _read_hu(instances: Sequence[InstanceFile], shape_zyx: tuple[int, int, int])
     return hu
 
 
-def _stored_values(instance: InstanceFile) -> NDArray[np.integer]:
+def _stored_bytes(instances: Sequence[InstanceFile]) -> Iterator[bytes]:
+    """Stored pixels of each instance, rows x columns x 16 bits, in its byte order."""
+    compressed = [i for i in instances if i.is_compressed]
+    decoded = iter(decode_pixels([_to_decode(i) for i in compressed]))
+    for instance in instances:
+        if instance.is_compressed:
+            yield next(decoded).read()
+        else:
+            yield instance.native_pixels(2 * int(instance.header.Rows) * int(instance.header.Columns))
+
+
+def _to_decode(instance: InstanceFile) -> Compressed:
+    return Compressed(
+        path=instance.path,
+        label=instance.label,
+        syntax=instance.transfer_syntax or "",
+        rows=int(instance.header.Rows),
+        columns=int(instance.header.Columns),
+    )
+
+
+def _stored_values(instance: InstanceFile, stored: bytes) -> NDArray[np.integer]:
     """Pixel values (rows x columns,) as they are stored, with bits above High Bit removed (PS3.5 8.1.1)."""
-    signed = bool(instance.header.get("PixelRepresentation", 0))
-    count = int(instance.header.Rows) * int(instance.header.Columns)
-    kind = "<i2" if signed else "<u2"
-    values = np.fromfile(instance.path, dtype=kind, count=count, offset=instance.pixel_offset or 0)
+    kind = "i2" if instance.header.get("PixelRepresentation", 0) else "u2"
+    order = "<" if instance.is_compressed else instance.byte_order
+    values = np.frombuffer(stored, dtype=order + kind).astype(kind, copy=False)
     stored_bits = int(instance.header.get("BitsStored", 16) or 16)
     high_bit = int(instance.header.get("HighBit", stored_bits - 1) or stored_bits - 1)
     if not 0 < stored_bits <= high_bit + 1 <= 16:

@@ -12,7 +12,20 @@ from io import BytesIO
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import CTImageStorage, MRImageStorage, RTPlanStorage
+from pydicom.uid import (
+    JPEG2000,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    MRImageStorage,
+    RTPlanStorage,
+)
 from pynetdicom import AE, _config
 
 from service.inbox import Inbox
@@ -110,6 +123,32 @@ def test_mr_is_taken_and_plans_are_not(associate, inbox, instance):
     assert associate().send_c_store(mr).Status == 0x0000
     refused = associate(RTPlanStorage)
     assert not refused.is_established
+
+
+OFFERED = {
+    "plain first": ([JPEGLSLossless, ExplicitVRLittleEndian], ExplicitVRLittleEndian),
+    "compressed": ([JPEG2000Lossless], JPEG2000Lossless),
+    "JPEG lossless": ([JPEGBaseline8Bit, JPEGLosslessSV1], JPEGLosslessSV1),
+    "lossy": ([JPEGBaseline8Bit, JPEG2000, JPEGLSNearLossless], None),
+    "deflated, big endian": ([DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian], None),
+}
+
+
+@pytest.mark.parametrize("switched_on", [False, True])
+def test_compressed_images_are_taken_only_where_switched_on_and_plain_ones_first(
+    listener_settings, database, serve, switched_on
+):
+    settings = listener_settings.model_copy(update={"accept_compressed": switched_on})
+    serve(settings, Inbox(settings, database))
+    for case, (syntaxes, taken) in OFFERED.items():
+        entity = AE(ae_title="TPS")
+        entity.add_requested_context(CTImageStorage, syntaxes)
+        association = entity.associate("127.0.0.1", settings.dicom_port, ae_title="PENUMBRA")
+        chosen = [context.transfer_syntax[0] for context in association.accepted_contexts]
+        is_plain = taken == ExplicitVRLittleEndian
+        assert chosen == ([taken] if taken and (switched_on or is_plain) else []), case
+        if association.is_established:
+            association.release()
 
 
 def test_same_again_is_fine_and_other_content_is_refused(associate, instance):
