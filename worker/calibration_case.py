@@ -27,7 +27,7 @@ from worker.grid import Grid
 from worker.pipeline import segment
 from worker.plausibility import check_result
 from worker.result import StructureResult
-from worker.series import read_series
+from worker.series import read_even_series
 from worker.settings import WorkerSettings
 
 POINTS = 4000  # of a reference surface; each stands for the same area
@@ -108,7 +108,7 @@ def _measured(how: Passes, case: Path) -> dict[str, Measured] | None:
     settings = WorkerSettings()
     bundle = open_bundle(how.bundle, bundles_dir=settings.bundles_dir, device=settings.device)
     try:
-        series = read_series(case / CT)
+        series = read_even_series(case / CT)
         result = segment(
             series,
             bundle,

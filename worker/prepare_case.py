@@ -25,7 +25,7 @@ from worker.prepare_roi_map import RoiMap
 from worker.prepare_shape import Shape
 from worker.prepare_structures import Taken, read_structures
 from worker.rtstruct import RtstructIdentity, write_contours
-from worker.series import CTSeries, read_series
+from worker.series import CTSeries, read_even_series
 from worker.voi import AIR_HU, LPS_AXES, part_of
 
 BODY_HU: Final = -300
@@ -79,7 +79,7 @@ def prepare_case(task: Task, settings: Settings) -> CaseRecord:
     (settings.out / "cases" / f"{task.case}.npz").unlink(missing_ok=True)
     try:
         _link(task.ct, partial / "ct")
-        series = read_series(partial / "ct")
+        series = read_even_series(partial / "ct")
         findings = (*series.findings, *check_series(series))
         noted = tuple(Reason(code=f.code, message=f.message) for f in findings)
         return _with_contours(record.model_copy(update={"findings": noted}), series, task, settings)

@@ -98,8 +98,7 @@ def _predicted(s: StructureResult) -> dict[str, float] | None:
 
 
 def _cc(s: StructureResult, which: str, series: CTSeries) -> float:
-    voxels = int((getattr(s, which) >= s.level).sum())
-    return round(voxels * series.grid.voxel_mm3 / 1000, 3)
+    return round(series.grid.volume_mm3(getattr(s, which) >= s.level) / 1000, 3)
 
 
 def _look_here(band: Band, series: CTSeries) -> list[dict[str, object]]:

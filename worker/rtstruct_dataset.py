@@ -206,10 +206,12 @@ def _contour_data(planar: PlanarContour) -> bytes:
 
 
 def _volume_cc(roi: Roi, series: CTSeries) -> float:
-    """Area of the polygons times the distance of the slices, as most planning systems define it."""
+    """Area of the polygons times the height that their slices stand for, as most planning systems define it."""
     axes = np.asarray(series.grid.direction).reshape(3, 3)[:, :2]
-    area_mm2 = sum(abs(ring_area(c.points_mm @ axes)) for c in roi.contours)
-    return area_mm2 * series.grid.spacing_mm[2] / 1000
+    step_mm = series.grid.spacing_mm[2]
+    steps = series.grid.slice_extents_mm / step_mm  # all 1 where slices are evenly spaced
+    area_mm2 = sum(abs(ring_area(c.points_mm @ axes)) * float(steps[c.slice_index]) for c in roi.contours)
+    return area_mm2 * step_mm / 1000
 
 
 def _related_item(number: int, relationship: str) -> Dataset:

@@ -1,4 +1,17 @@
-"""Slices in any order to a stack that is proved to be one regular grid."""
+"""Slices in any order to a stack that is proved to be one grid without a missing slice.
+
+Distances between slices may vary, for some protocols change them within a series. Where does that end, and where
+does a missing slice begin?
+
+- Evenly spaced: no slice lies further than a fifth of the usual distance from where even spacing would put it.
+  Such a series is one regular grid; positions rounded by the scanner stay within this.
+- A missing slice: a step of more than 1.5 times what is usual around it, that is the larger of the median of the
+  five steps before and of the five after (a side of fewer than three steps says nothing). So a step from 4 to
+  7 mm between two runs of slices is no gap, for 7 mm is usual after it; a single 6 mm among 3 mm is one.
+- Every second slice missing: four or more steps of a whole multiple of what is usual on both sides of them look
+  like a protocol by the rule above, and are refused all the same: no protocol spaces slices that way.
+- Everything else is unevenly spaced: supported, with a finding that says where and how far apart.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +26,9 @@ from worker.grid import Grid
 
 SAME_POSITION_MM: Final = 0.02
 GAP_STEPS: Final = 1.5
+NEAR_STEPS: Final = 5
+FEWEST_STEPS: Final = 3
+MULTIPLE_TOLERANCE: Final = 0.05
 UNEVEN_STEPS: Final = 0.2
 UNEVEN_NOTED_MM: Final = 0.05
 MAX_ANGLE: Final = np.deg2rad(0.5)
@@ -53,7 +69,9 @@ class Stack:
 
 
 def stack_slices(planes: Sequence[SlicePlane], frame_of_reference_uid: str) -> Stack:
-    """Sort the slices along their normal and prove that they form one transverse, regular grid.
+    """Sort the slices along their normal and prove that they form one transverse grid without a gap.
+
+    The grid is uneven only where even spacing would put a slice elsewhere (see the top of this file).
 
     Raises:
         MixedSeries: slices of several sizes, pixel spacings or orientations.
@@ -69,6 +87,7 @@ def stack_slices(planes: Sequence[SlicePlane], frame_of_reference_uid: str) -> S
     _check_duplicates(ordered, heights[order])
     _check_straight(ordered, normal)
     _check_gaps(ordered, heights[order])
+    _check_thinned_out(ordered, heights[order])
     step = _mean_step(heights[order])
     first = ordered[0]
     rows, columns = first.shape
@@ -79,8 +98,11 @@ def stack_slices(planes: Sequence[SlicePlane], frame_of_reference_uid: str) -> S
         origin_mm=(float(first.position_mm[0]), float(first.position_mm[1]), float(first.position_mm[2])),
         direction=tuple(float(c) for c in np.stack([row, column, normal], axis=1).ravel()),
         frame_of_reference_uid=frame_of_reference_uid,
+        slice_offsets_mm=_uneven_offsets(heights[order]),
     )
-    return Stack(order=tuple(int(i) for i in order), grid=grid, findings=tuple(_doubts(heights[order])))
+    return Stack(
+        order=tuple(int(i) for i in order), grid=grid, findings=tuple(_doubts(ordered, heights[order]))
+    )
 
 
 def _check_alike(planes: Sequence[SlicePlane]) -> None:
@@ -132,21 +154,49 @@ def _check_straight(ordered: Sequence[SlicePlane], normal: NDArray[np.float64]) 
 
 def _check_gaps(ordered: Sequence[SlicePlane], heights: NDArray[np.float64]) -> None:
     steps = np.diff(heights)
-    if not len(steps):
-        return
-    usual = float(np.median(steps))
-    for i in np.flatnonzero(steps > GAP_STEPS * usual)[:1]:
-        raise MissingSlices(
-            f"A gap of {steps[i]:.1f} mm, where slices are {usual:.1f} mm apart, follows instance "
-            f"{ordered[i].label} at z = {ordered[i].position_mm[2]:.1f} mm."
-        )
+    for i, step in enumerate(steps):
+        usual = _usual_around(steps, i)
+        if step > GAP_STEPS * usual:
+            raise MissingSlices(
+                f"A gap of {step:.1f} mm, where slices are {usual:.1f} mm apart, follows instance "
+                f"{ordered[i].label} at z = {ordered[i].position_mm[2]:.1f} mm."
+            )
+
+
+def _usual_around(steps: NDArray[np.float64], i: int) -> float:
+    """Distance of slices that is usual around a step, itself left out; of all steps where there are few."""
+    sides = steps[max(0, i - NEAR_STEPS) : i], steps[i + 1 : i + 1 + NEAR_STEPS]
+    usual = [float(np.median(side)) for side in sides if len(side) >= FEWEST_STEPS]
+    return max(usual, default=float(np.median(steps)))
+
+
+def _check_thinned_out(ordered: Sequence[SlicePlane], heights: NDArray[np.float64]) -> None:
+    """Refuse a run of steps that are the same whole multiple of the steps on both sides of it."""
+    steps = np.diff(heights)
+    changes = np.flatnonzero(np.abs(np.diff(steps)) > UNEVEN_STEPS * np.minimum(steps[1:], steps[:-1])) + 1
+    runs = np.split(steps, changes)
+    for n, (before, run, after) in enumerate(zip(runs, runs[1:], runs[2:], strict=False)):
+        usual = float(np.median(before))
+        multiple = float(np.median(run)) / usual
+        if abs(float(np.median(after)) - usual) > MULTIPLE_TOLERANCE * usual or round(multiple) < 2:
+            continue
+        if abs(multiple - round(multiple)) <= MULTIPLE_TOLERANCE:
+            i = int(changes[n])
+            raise MissingSlices(
+                f"Slices are {np.median(run):.1f} mm apart from instance {ordered[i].label} at z = "
+                f"{ordered[i].position_mm[2]:.1f} mm on, {round(multiple)} times the {usual:.1f} mm on both sides: "
+                "slices seem to be missing there."
+            )
+
+
+def _uneven_offsets(heights: NDArray[np.float64]) -> tuple[float, ...] | None:
+    """Distance of each slice from the first, where an even grid would be off; else None."""
+    if len(heights) < 3:
+        return None
     drift = np.abs(heights - heights[0] - np.arange(len(heights)) * _mean_step(heights))
-    if drift.max() > UNEVEN_STEPS * usual:
-        i = int(drift.argmax())
-        raise MissingSlices(
-            f"The slices are unevenly spaced, {steps.min():.2f} to {steps.max():.2f} mm: instance "
-            f"{ordered[i].label} at z = {ordered[i].position_mm[2]:.1f} mm is {drift[i]:.1f} mm off."
-        )
+    if drift.max() <= UNEVEN_STEPS * float(np.median(np.diff(heights))):
+        return None
+    return tuple(float(h) for h in heights - heights[0])
 
 
 def _mean_step(heights: NDArray[np.float64]) -> float:
@@ -154,10 +204,12 @@ def _mean_step(heights: NDArray[np.float64]) -> float:
     return float((heights[-1] - heights[0]) / (len(heights) - 1)) if len(heights) > 1 else 1.0
 
 
-def _doubts(heights: NDArray[np.float64]) -> Iterator[Finding]:
+def _doubts(ordered: Sequence[SlicePlane], heights: NDArray[np.float64]) -> Iterator[Finding]:
     steps = np.diff(heights)
     if len(steps) and np.ptp(steps) > UNEVEN_NOTED_MM:
+        i = int(np.abs(np.diff(steps)).argmax()) + 1
         yield Finding(
             code="uneven-spacing",
-            message=f"The distance between slices varies from {steps.min():.2f} to {steps.max():.2f} mm.",
+            message=f"The distance between slices varies from {steps.min():.2f} to {steps.max():.2f} mm; it changes "
+            f"most, from {steps[i - 1]:.2f} to {steps[i]:.2f} mm, at z = {ordered[i].position_mm[2]:.1f} mm.",
         )

@@ -61,4 +61,5 @@ def part_of(grid: Grid, box_zyx: tuple[slice, slice, slice]) -> Grid:
         origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
         direction=grid.direction,
         frame_of_reference_uid=grid.frame_of_reference_uid,
+        slice_offsets_mm=grid.slab(z.start, z.stop).slice_offsets_mm,
     )

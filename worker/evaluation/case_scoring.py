@@ -19,7 +19,7 @@ from worker.finding import Finding
 from worker.guideline import Check, check_guideline
 from worker.pelvic_block import PelvicBlock
 from worker.roi_naming import DEFAULT_NAMING
-from worker.series import CTSeries, read_series
+from worker.series import CTSeries, read_even_series
 
 RESULT, RTSTRUCT, TRUTH = "result.json", "rtstruct.dcm", "truth.dcm"
 OBSERVER = "CTVsb_obs"  # and a number: one observer's CTV in `truth.dcm`
@@ -31,7 +31,7 @@ Document = Mapping[str, Any]
 def score_case(case: Path, result: Path) -> CaseScore:
     """Score the result folder of one case (`ct/`, `truth.dcm`)."""
     document = json.loads((result / RESULT).read_text())
-    series = read_series(case / "ct")
+    series = read_even_series(case / "ct")
     comparison = Comparison(
         case=case.name,
         bounds=_mode(document),
