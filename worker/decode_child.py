@@ -105,7 +105,7 @@ def pixels(item: Item) -> bytes:
     """Stored values of a compressed instance, rows x columns, 16 bits each, little endian."""
     from pydicom import dcmread
     from pydicom.encaps import get_frame
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import RLELossless
 
     from worker.codestream import BadCodestream, check_rle, frame_size

@@ -186,9 +186,9 @@ def resample(
         array_zyx, source = _even(array_zyx, source, nearest=nearest), source.evened()
     if target.is_uneven:
         slabs = [target.slab(z, z + 1) for z in range(target.size_xyz[2])]
-        return np.concatenate(
-            [resample(array_zyx, source, slab, outside=outside, nearest=nearest) for slab in slabs]
-        )
+        slices = [resample(array_zyx, source, slab, outside=outside, nearest=nearest) for slab in slabs]
+        whole: NDArray[Voxel] = np.concatenate(slices)
+        return whole
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize([int(n) for n in target.size_xyz])
     resampler.SetOutputSpacing(target.spacing_mm)
