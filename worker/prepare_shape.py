@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
-from worker.errors import RoundTripFailed
 from worker.grid import Grid, resample
-from worker.round_trip import rasterise_rois
 from worker.series import CTSeries
+from worker.vendor_contours import VendorRoi, contours_of
+from worker.vendor_images import stack_of
+from worker.vendor_masks import read_roi
+from worker.vendor_placing import place
 from worker.voi import box_of, part_of
 
 FINE_MM: Final = 0.75  # half the working grid's pixel
@@ -27,7 +29,12 @@ OFF_SLICE_MM: Final = 0.3  # writers round slice positions to 0.1 mm; the next s
 OFF_SLICE_STEPS: Final = 0.2
 BRIDGED_MM: Final = 6.0  # a slice or two without a contour; more is not for us to guess
 FAR_MM: Final = 1000.0
-CLOSED: Final = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_FAULTS: Final = {
+    "no-points": "A contour has no points.",
+    "not-numbers": "A contour's points are not numbers.",
+    "not-finite": "A contour's points are not numbers.",
+    "not-triples": "A contour's numbers do not come in threes.",
+}
 
 
 class ContourProblem(Exception):
@@ -85,11 +92,11 @@ def shape_of(roi: Dataset, series: CTSeries, elsewhere: Mapping[str, str]) -> Sh
     Raises:
         ContourProblem: there are none, or they are not on this CT's slices, or leave slices out.
     """
-    contours = _closed(roi, elsewhere)
-    if not contours:
+    closed = _closed(roi, elsewhere)
+    if not closed.contours:
         raise ContourProblem("empty", "It has no closed contour.")
     fine, factor = _finer(series)
-    inside, corner, nested = _fill(contours, fine)
+    inside, corner, nested = _fill(closed, fine)
     filled = np.flatnonzero(inside.any((1, 2)))
     if not len(filled):
         raise ContourProblem("outside-image", "Its contours enclose no pixel of the CT.")
@@ -107,28 +114,23 @@ def shape_of(roi: Dataset, series: CTSeries, elsewhere: Mapping[str, str]) -> Sh
     )
 
 
-def _closed(roi: Dataset, elsewhere: Mapping[str, str]) -> list[Dataset]:
-    """The contours that enclose something, without their references: where they lie is told by their points."""
-    contours, foreign = [], 0
-    for contour in roi.get("ContourSequence") or ():
-        if contour.get("ContourGeometricType") not in CLOSED or int(contour.NumberOfContourPoints) < 3:
-            continue
-        images = [str(i.get("ReferencedSOPInstanceUID")) for i in contour.get("ContourImageSequence") or ()]
-        foreign += bool(images) and all(uid in elsewhere for uid in images)
-        copy = Dataset()
-        for keyword in ("ContourGeometricType", "NumberOfContourPoints"):
-            copy[keyword] = contour[keyword]
-        points = contour.get_item("ContourData")
-        if points is None:
-            raise ContourProblem("bad-contour", "A contour has no points.")
-        copy[points.tag] = points
-        contours.append(copy)
+def _closed(drawn: Dataset, elsewhere: Mapping[str, str]) -> VendorRoi:
+    """The contours that enclose something: where they lie is told by their points, whatever they refer to."""
+    contours = [c for c in contours_of(drawn) if c.closed and not (c.stated_points or 3) < 3]
+    foreign = sum(bool(c.image_uids) and all(uid in elsewhere for uid in c.image_uids) for c in contours)
+    for contour in contours:
+        if contour.fault is not None:
+            raise ContourProblem("bad-contour", _FAULTS[contour.fault])
+        if len(contour.points_mm) != contour.stated_points:
+            raise ContourProblem(
+                "bad-contour", f"A contour has {len(contour.points_mm)} points, not {contour.stated_points}."
+            )
     if foreign:
         raise ContourProblem(
             "other-series",
             f"{foreign} of its {len(contours)} contours are drawn on images of another series.",
         )
-    return contours
+    return VendorRoi(number=None, name="", defined=None, drawn=(), observed=(), contours=tuple(contours))
 
 
 def _finer(series: CTSeries) -> tuple[CTSeries, int]:
@@ -153,38 +155,19 @@ def _finer(series: CTSeries) -> tuple[CTSeries, int]:
     ), factor
 
 
-def _fill(contours: list[Dataset], fine: CTSeries) -> tuple[NDArray[np.bool_], tuple[int, int, int], bool]:
+def _fill(roi: VendorRoi, fine: CTSeries) -> tuple[NDArray[np.bool_], tuple[int, int, int], bool]:
     """Pixels inside (z, y, x), where that block begins, and whether contours lie within each other."""
     tolerance = min(OFF_SLICE_MM, OFF_SLICE_STEPS * fine.grid.spacing_mm[2])
-    try:
-        ((_, raster),) = rasterise_rois(_structure_set(contours), fine, off_plane_mm=tolerance)
-        flipped = [_exclusive(contour) for contour in contours]
-        ((_, other),) = rasterise_rois(_structure_set(flipped), fine, off_plane_mm=tolerance)
-    except RoundTripFailed as error:
-        code = "off-slice" if "off instance" in error.message else "bad-contour"
-        raise ContourProblem(code, error.message.replace("A contour of it", "A contour")) from None
-    except (ValueError, AttributeError, TypeError):
-        raise ContourProblem("bad-contour", "A contour's points are not numbers.") from None
-    exclusive = any(c.ContourGeometricType == "CLOSEDPLANAR_XOR" for c in contours)
-    nested = not exclusive and np.count_nonzero(raster.inside) != np.count_nonzero(other.inside)
-    return raster.inside, raster.corner_zyx, nested
-
-
-def _structure_set(contours: list[Dataset]) -> Dataset:
-    roi, drawn, dataset = Dataset(), Dataset(), Dataset()
-    roi.ROINumber, roi.ROIName = 1, "it"
-    drawn.ReferencedROINumber, drawn.ContourSequence = 1, contours
-    dataset.StructureSetROISequence, dataset.ROIContourSequence = [roi], [drawn]
-    return dataset
-
-
-def _exclusive(contour: Dataset) -> Dataset:
-    copy = Dataset()
-    copy.ContourGeometricType, copy.NumberOfContourPoints = "CLOSEDPLANAR_XOR", contour.NumberOfContourPoints
-    points = contour.get_item("ContourData")
-    assert points is not None
-    copy[points.tag] = points
-    return copy
+    stack = stack_of(fine)
+    read = read_roi(roi, stack, off_slice_mm=tolerance)
+    if read.report.left_out:
+        off = [place(c, stack) for c in roi.contours if len(c.points_mm) >= 3]
+        worst = max(off, key=lambda each: each.off_mm)
+        raise ContourProblem(
+            "off-slice",
+            f"A contour lies {worst.off_mm:.2f} mm off instance {stack.planes[worst.plane].uid}.",
+        )
+    return read.raster.inside, read.raster.corner_zyx, read.report.nested > 0
 
 
 def _gaps(filled: NDArray[np.intp], step_mm: float) -> int:

@@ -1,11 +1,6 @@
-"""The written RTSTRUCT, read back by a rasteriser that shares nothing with what drew it.
-
-A pixel belongs to a contour if its centre lies inside, by the even-odd rule along its row. The two walls of a
-keyhole's channel cancel exactly.
-"""
+"""The written RTSTRUCT, read back by a rasteriser that shares nothing with what drew it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,9 +9,11 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from worker.errors import RoundTripFailed
+from worker.raster import Raster, combine, fill
 from worker.result import Result, StructureResult
 from worker.roi_naming import DEFAULT_NAMING, RoiNaming
 from worker.series import CTSeries
+from worker.vendor_contours import VendorContour, parse_structure_set
 
 MIN_DSC: Final = 0.999
 FRAGMENT_PX: Final = 8
@@ -24,32 +21,11 @@ _LEVEL_SLACK: Final = 1e-6
 _OFF_PLANE_MM: Final = 0.01
 
 
-@dataclass(frozen=True, kw_only=True)
-class Raster:
-    """What one ROI covers: a block of a volume.
-
-    Attributes:
-        corner_zyx: voxel at which the block begins.
-        inside: (z, y, x) bool.
-    """
-
-    corner_zyx: tuple[int, int, int]
-    inside: NDArray[np.bool_]
-
-    @property
-    def region(self) -> tuple[slice, slice, slice]:
-        """The block as an index into the volume."""
-        z, y, x = (slice(a, a + n) for a, n in zip(self.corner_zyx, self.inside.shape, strict=True))
-        return z, y, x
-
-
 def rasterise(dataset: Dataset, series: CTSeries) -> dict[str, NDArray[np.bool_]]:
     """Every ROI of an RTSTRUCT as a mask (z, y, x) on the series' slices, by ROI name."""
     masks = {}
     for name, raster in rasterise_rois(dataset, series):
-        mask = np.zeros(series.hu.shape, dtype=bool)
-        mask[raster.region] = raster.inside
-        masks[name] = mask
+        masks[name] = raster.within(series.hu.shape)
     return masks
 
 
@@ -66,17 +42,15 @@ def rasterise_rois(
     Raises:
         RoundTripFailed: a contour does not lie on one of the series' slices.
     """
-    names = {int(roi.ROINumber): str(roi.ROIName) for roi in dataset.StructureSetROISequence}
     slices = {uid: index for index, uid in enumerate(series.sop_instance_uids)}
-    for roi in dataset.ROIContourSequence:
-        name = names[int(roi.ReferencedROINumber)]
-        pieces: list[tuple[int, bool, Raster]] = []
-        for contour in roi.get("ContourSequence") or ():
-            if contour.ContourGeometricType in {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}:
-                index, points = _on_slice(contour, series, slices, name=name, off_plane_mm=off_plane_mm)
-                exclusive = contour.ContourGeometricType == "CLOSEDPLANAR_XOR"
-                pieces.append((index, exclusive, _fill(points, index, series.hu.shape)))
-        yield name, _union(pieces)
+    for roi in parse_structure_set(dataset).rois:
+        if roi.drawn:
+            pieces = []
+            for contour in roi.closed:
+                index, points = _on_slice(contour, series, slices, name=roi.name, off_plane_mm=off_plane_mm)
+                exclusive = contour.kind == "CLOSEDPLANAR_XOR"
+                pieces.append((exclusive, fill(points, index, series.hu.shape)))
+            yield roi.name, combine(pieces)
 
 
 def prove(dataset: Dataset, result: Result, *, naming: RoiNaming = DEFAULT_NAMING) -> dict[str, float]:
@@ -131,26 +105,23 @@ def _score(
 def _expected(result: Result, naming: RoiNaming) -> dict[str, tuple[StructureResult, str, bool]]:
     expected = {}
     for structure in result.structures:
-        style = naming.style(structure.name)
-        for bound, name in naming.names(structure.name, percent=structure.percent).items():
-            expected[name] = (structure, bound, style.fill_holes)
+        for bound, name in naming.written_names(structure.name, percent=structure.percent).items():
+            expected[name] = (structure, bound, naming.style(structure.name).fill_holes)
     return expected
 
 
 def _on_slice(
-    contour: Dataset, series: CTSeries, slices: Mapping[str, int], *, name: str, off_plane_mm: float
+    contour: VendorContour, series: CTSeries, slices: Mapping[str, int], *, name: str, off_plane_mm: float
 ) -> tuple[int, NDArray[np.float64]]:
-    """Slice index and pixel coordinates (n, 2) column, row of a contour."""
-    flat = np.array(_decimal_strings(contour), dtype=np.float64)
-    points = flat.reshape(-1, 3)
-    if len(points) != int(contour.NumberOfContourPoints):
+    """Slice index and pixel coordinates (n, 2) column, row of a contour, on the slice that it names."""
+    points = contour.points_mm
+    if contour.fault is not None or len(points) != contour.stated_points:
         raise RoundTripFailed(
-            f"A contour of {name} has {len(points)} points, not {contour.NumberOfContourPoints}."
+            f"A contour of {name} has {len(points)} points that can be read, not {contour.stated_points}."
         )
     axes = np.asarray(series.grid.direction).reshape(3, 3)
-    images = contour.get("ContourImageSequence")
-    if images and str(images[0].ReferencedSOPInstanceUID) in slices:
-        index = slices[str(images[0].ReferencedSOPInstanceUID)]
+    if contour.image_uids and contour.image_uids[0] in slices:
+        index = slices[contour.image_uids[0]]
     else:
         index = int(np.argmin(np.abs((series.slice_positions_mm - points[0]) @ axes[:, 2])))
     local = (points - series.slice_positions_mm[index]) @ axes
@@ -160,61 +131,6 @@ def _on_slice(
             f"{series.sop_instance_uids[index]}."
         )
     return index, local[:, :2] / np.asarray(series.grid.spacing_mm[:2])
-
-
-def _decimal_strings(contour: Dataset) -> list[bytes] | list[float]:
-    """The numbers of Contour Data, without pydicom's costly DS objects if it has not made them yet."""
-    element = contour.get_item("ContourData")
-    value = getattr(element, "value", None)
-    if isinstance(value, bytes):
-        return value.split(b"\\")
-    return [float(number) for number in value or ()]
-
-
-def _fill(points: NDArray[np.float64], index: int, shape_zyx: tuple[int, ...]) -> Raster:
-    """Pixels whose centre lies in a closed polygon (n, 2) by the even-odd rule along rows.
-
-    Edges are taken from their upper to their lower end, so that an edge and its reverse cross a row at the
-    same number, bit for bit.
-    """
-    following = np.roll(points, -1, axis=0)
-    falls = points[:, 1] > following[:, 1]
-    begin = np.where(falls[:, None], following, points)
-    end = np.where(falls[:, None], points, following)
-    first = np.maximum(np.ceil(begin[:, 1]), 0).astype(np.intp)
-    stop = np.minimum(np.ceil(end[:, 1]), shape_zyx[1]).astype(np.intp)
-    left = int(np.clip(np.floor(points[:, 0].min()), 0, shape_zyx[2] - 1))
-    right = int(np.clip(np.ceil(points[:, 0].max()), left, shape_zyx[2] - 1))
-    counts = np.maximum(stop - first, 0)
-    if not counts.sum():
-        return Raster(corner_zyx=(index, 0, left), inside=np.zeros((1, 0, 0), dtype=bool))
-    top, bottom = int(first[counts > 0].min()), int(stop[counts > 0].max())
-    edge = np.repeat(np.arange(len(points)), counts)
-    row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
-    slope = (end[edge, 0] - begin[edge, 0]) / (end[edge, 1] - begin[edge, 1])
-    column = np.ceil(begin[edge, 0] + (row - begin[edge, 1]) * slope).astype(np.intp)
-    width = right - left + 2
-    place = (row - top) * width + np.clip(column - left, 0, width - 1)
-    crossings = np.bincount(place, minlength=(bottom - top) * width).reshape(bottom - top, width)
-    inside = (np.cumsum(crossings[:, :-1], axis=1) & 1).astype(bool)
-    return Raster(corner_zyx=(index, top, left), inside=inside[np.newaxis])
-
-
-def _union(pieces: list[tuple[int, bool, Raster]]) -> Raster:
-    """One block around all contours of an ROI; CLOSED_PLANAR adds, CLOSEDPLANAR_XOR flips."""
-    rasters = [raster for _, _, raster in pieces if raster.inside.size]
-    if not rasters:
-        return Raster(corner_zyx=(0, 0, 0), inside=np.zeros((0, 0, 0), dtype=bool))
-    low = np.min([r.corner_zyx for r in rasters], axis=0)
-    high = np.max([np.add(r.corner_zyx, r.inside.shape) for r in rasters], axis=0)
-    block = np.zeros(tuple(high - low), dtype=bool)
-    for _, exclusive, raster in pieces:
-        region = tuple(slice(s.start - a, s.stop - a) for s, a in zip(raster.region, low, strict=True))
-        if raster.inside.size and exclusive:
-            block[region] ^= raster.inside
-        elif raster.inside.size:
-            block[region] |= raster.inside
-    return Raster(corner_zyx=(int(low[0]), int(low[1]), int(low[2])), inside=block)
 
 
 def _dsc(raster: Raster, field: NDArray[np.floating], level: float, *, fill_holes: bool) -> float:
