@@ -78,3 +78,13 @@ def table(columns: list[str], rows: list[list[str]], *, title: str | None = None
     for row in rows:
         shown.add_row(*row)
     output.print(shown)
+
+
+def texts(columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table of texts in rich's markup; the last column is folded to the terminal's width."""
+    shown = Table(header_style="bold", show_lines=True)
+    for name in columns:
+        shown.add_column(name, overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    output.print(shown, soft_wrap=False)

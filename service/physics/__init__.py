@@ -15,6 +15,7 @@ from service.physics.prepare import prepare
 from service.physics.scenarios import scenarios
 from service.physics.template import template
 from service.physics.train import train
+from service.physics.verify import verify
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -29,6 +30,7 @@ def add_commands(app: typer.Typer) -> None:
         effects,
         contact_sheet,
         template,
+        verify,
         doctor,
     ):
         app.command()(command)
