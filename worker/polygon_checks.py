@@ -11,10 +11,17 @@ SAME_MM: Final = 0.001  # 3D Slicer undoes a keyhole only if the channel's walls
 CHANNEL_MM: Final = 0.05
 _LEAST_CHANNEL_MM: Final = 0.5
 _APART: Final = 3
+MAX_POINTS: Final = 5000  # no planning system reads more in a contour; the checks grow with the square
+_MAX_PAIRS: Final = 20_000
 
 
 def crosses_itself(points: NDArray[np.float64]) -> bool:
-    """Whether edges of a closed polygon (n, 2) in mm truly cross; touching, as a keyhole's channel does, is none."""
+    """Whether edges of a closed polygon (n, 2) in mm truly cross; touching, as a keyhole's channel does, is none.
+
+    Contours of more than `MAX_POINTS` are not looked at.
+    """
+    if len(points) > MAX_POINTS:
+        return False
     begin, end = points, np.roll(points, -1, axis=0)
     low, high = np.minimum(begin, end), np.maximum(begin, end)
     for first in range(0, len(points), 256):
@@ -30,10 +37,12 @@ def crosses_itself(points: NDArray[np.float64]) -> bool:
 
 def has_loose_keyhole(points: NDArray[np.float64]) -> bool:
     """Whether an edge of a polygon (n, 2) in mm runs back beside another, not over it, as a bad channel does."""
+    if len(points) > MAX_POINTS:
+        return False
     pairs = cKDTree(points).query_pairs(CHANNEL_MM, output_type="ndarray")
     n = len(points)
     pairs = pairs[np.minimum(pairs[:, 1] - pairs[:, 0], n - pairs[:, 1] + pairs[:, 0]) > _APART]
-    if not len(pairs):
+    if not 0 < len(pairs) <= _MAX_PAIRS:
         return False
     matched = {(int(i), int(j)) for i, j in pairs}
     for i, j in matched:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.vendor_values import BROKEN
-from worker.verify_codes import SEVERITIES, Objection
+from worker.verify_codes import SEVERITIES, Objection, shown_uid
 from worker.verify_contours import contour_objections
 from worker.verify_encoding import encoding_objections
 from worker.verify_identity import identity_objections
@@ -94,8 +94,8 @@ def verify(rtstruct: Path, images: Path) -> Verification:
     found = [objection for part in _PARTS for objection in _of_part(part, subject)]
     order = {severity: place for place, severity in enumerate(SEVERITIES)}
     return Verification(
-        sop_instance_uid=subject.structure_set.sop_instance_uid,
-        series_instance_uid=subject.stack.planes[0].uids["SeriesInstanceUID"],
+        sop_instance_uid=shown_uid(subject.structure_set.sop_instance_uid),
+        series_instance_uid=shown_uid(subject.stack.planes[0].uids["SeriesInstanceUID"]),
         images=len(subject.stack.planes),
         rois=tuple(summaries(subject)),
         objections=tuple(sorted(found, key=lambda objection: order[objection.severity])),

@@ -61,6 +61,7 @@ CHECKS: Final[dict[str, Check]] = {
     "other-frame": _error(_SAME_CT),
     "series-of-images": _error("Give the structure set a Series Instance UID of its own."),
     "no-frame": _error("Write the CT's Frame of Reference UID in all its places."),
+    "no-top-frame": _warning("Write Frame of Reference UID in the structure set itself as well."),
     "several-frames": _warning("Export the structures of each frame of reference as a set of their own."),
     "no-image-list": _error(
         "List the CT's images in RT Referenced Series Sequence; OHIF refuses it otherwise."
@@ -126,6 +127,11 @@ CHECKS: Final[dict[str, Check]] = {
     "several-references": _note("Name one image per contour; 3D Slicer looks at the first alone."),
     "volume-differs": _note("The stated ROI Volume may count other slices, or stem from an older version."),
 }
+
+
+def shown_uid(text: str) -> str:
+    """A UID as it may be printed; other text in its place may be anything, a name included."""
+    return text if text and len(text) <= 64 and all(c in "0123456789." for c in text) else "(no UID)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,7 +164,7 @@ def _some(
 
 def _in_plane(placed: Placed, stack: ImageStack) -> NDArray[np.float64]:
     """Points (n, 2) in mm along a row and a column."""
-    return placed.points_px * np.asarray(stack.planes[placed.plane].spacing_mm)
+    return np.asarray(placed.points_px * np.asarray(stack.planes[placed.plane].spacing_mm))
 
 
 def _beyond_image(placed: Placed, stack: ImageStack) -> float:

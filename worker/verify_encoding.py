@@ -16,7 +16,7 @@ from pydicom.valuerep import validate_value
 from worker.rtstruct_dataset import MAX_CONTOUR_DATA_BYTES
 from worker.vendor_contours import VendorContour
 from worker.vendor_values import BROKEN, bytes_of, items_of, text_of
-from worker.verify_codes import Objection
+from worker.verify_codes import Objection, shown_uid
 from worker.verify_subject import Subject
 
 MAX_LABEL: Final = 16
@@ -93,7 +93,7 @@ def _syntax(dataset: Dataset, syntax: str) -> Iterator[Objection]:
         yield Objection(code="explicit-vr", message="It is not encoded in Implicit VR Little Endian.")
     kind = text_of(dataset, "SOPClassUID")
     if kind and kind != RTStructureSetStorage:
-        yield Objection(code="wrong-sop-class", message=f"Its SOP Class is {_plain(kind)}.")
+        yield Objection(code="wrong-sop-class", message=f"Its SOP Class is {shown_uid(kind)}.")
     meta = getattr(dataset, "file_meta", Dataset())
     pairs = (("MediaStorageSOPClassUID", "SOPClassUID"), ("MediaStorageSOPInstanceUID", "SOPInstanceUID"))
     differing = [m for m, own in pairs if text_of(meta, m) not in {"", text_of(dataset, own)}]
@@ -213,7 +213,3 @@ def _listed(names: Counter[str] | list[str]) -> str:
     counts = Counter(names)
     shown = [name if n == 1 else f"{name} ({n} times)" for name, n in sorted(counts.items())]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
-
-
-def _plain(uid: str) -> str:
-    return uid if len(uid) <= 64 and all(c in "0123456789." for c in uid) else "not a UID"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from worker.vendor_images import ImageStack
 from worker.vendor_values import bytes_of, items_at, items_of, text_of
-from worker.verify_codes import Objection
+from worker.verify_codes import Objection, shown_uid
 from worker.verify_subject import Subject
 
 _FRAMES = "ReferencedFrameOfReferenceSequence"
@@ -23,7 +23,7 @@ def identity_objections(subject: Subject) -> Iterator[Objection]:
 
 def _folder(subject: Subject) -> Iterator[Objection]:
     if len(subject.stacks) > 1:
-        uid = subject.stack.planes[0].uids["SeriesInstanceUID"]
+        uid = shown_uid(subject.stack.planes[0].uids["SeriesInstanceUID"])
         message = f"The folder holds {len(subject.stacks)} series; series {uid} was taken."
         yield Objection(code="several-series", message=message, count=len(subject.stacks))
     if subject.stack.unreadable:
@@ -69,7 +69,7 @@ def _study_and_series(subject: Subject) -> Iterator[Objection]:
     if listed and image["SeriesInstanceUID"] not in listed:
         yield Objection(
             code="other-series",
-            message=f"It was drawn on another series: {', '.join(sorted(map(_uid, listed))[:3])}.",
+            message=f"It was drawn on another series: {', '.join(sorted(map(shown_uid, listed))[:3])}.",
             count=len(listed),
         )
 
@@ -79,20 +79,12 @@ def _frames(subject: Subject) -> Iterator[Objection]:
     frame = subject.stack.planes[0].uids["FrameOfReferenceUID"]
     top = text_of(dataset, "FrameOfReferenceUID")
     listed = [text_of(item, "FrameOfReferenceUID") for item in items_of(dataset, _FRAMES)]
-    lacking = [
-        where
-        for where, absent in (
-            ("the structure set", not top),
-            ("Referenced Frame of Reference Sequence", not any(listed)),
-        )
-        if absent
-    ]
-    if lacking:
-        yield Objection(
-            code="no-frame",
-            message=f"No Frame of Reference UID in {' and '.join(lacking)}.",
-            count=len(lacking),
-        )
+    if not any(listed):
+        message = "Referenced Frame of Reference Sequence names no frame."
+        yield Objection(code="no-frame", message=message)
+    elif not top:
+        message = "The structure set itself has no Frame of Reference UID."
+        yield Objection(code="no-top-frame", message=message)
     if top not in {"", frame} or (any(listed) and frame not in listed):
         yield Objection(code="other-frame", message="Its frame of reference is not the CT's.")
     frames = {top, *listed, *(laid.roi.frame_of_reference_uid for laid in subject.rois)} - {""}
@@ -120,7 +112,7 @@ def _image_list(subject: Subject) -> Iterator[Objection]:
     if missing:
         yield Objection(
             code="listed-image-missing",
-            message=f"{len(missing)} of {len(entries)} listed images are not there, such as {_uid(missing[0])}.",
+            message=f"{len(missing)} of {len(entries)} listed images are not there, such as {shown_uid(missing[0])}.",
             count=len(missing),
         )
     yield from _list_and_stack(entries, stack)
@@ -139,7 +131,7 @@ def _list_and_stack(entries: list[tuple[str, str]], stack: ImageStack) -> Iterat
     if twice:
         yield Objection(
             code="image-listed-twice",
-            message=f"{len(twice)} images are listed more than once, such as {_uid(twice[0])}.",
+            message=f"{len(twice)} images are listed more than once, such as {shown_uid(twice[0])}.",
             count=len(twice),
         )
     kinds = {plane.uid: plane.uids["SOPClassUID"] for plane in stack.planes}
@@ -147,11 +139,6 @@ def _list_and_stack(entries: list[tuple[str, str]], stack: ImageStack) -> Iterat
     if wrong:
         yield Objection(
             code="image-class-differs",
-            message=f"{len(wrong)} images are referred to with another SOP class, such as {_uid(wrong[0])}.",
+            message=f"{len(wrong)} images are referred to with another SOP class, such as {shown_uid(wrong[0])}.",
             count=len(wrong),
         )
-
-
-def _uid(text: str) -> str:
-    """A UID as it may be printed; other text in its place may be anything."""
-    return text if text and len(text) <= 64 and all(c in "0123456789." for c in text) else "(no UID)"

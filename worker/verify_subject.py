@@ -15,6 +15,7 @@ from worker.vendor_placing import Placed, place
 from worker.vendor_values import bytes_of, transfer_syntax
 
 _SHOWN: Final = 64
+_FILLED: Final = 20_000  # a longer contour is objected to; filling it would cost gigabytes
 _NAMING: Final = ("PatientID", "PatientName", "PatientBirthDate")
 
 
@@ -26,7 +27,7 @@ class LaidRoi:
         roi: as it stands in the structure set.
         shown: its number and name as they may be printed.
         placed: the contours, in its order.
-        rasters: their pixels; none of contours that do not run along the images.
+        rasters: their pixels; none of contours that do not run along the images, or are absurdly long.
     """
 
     roi: VendorRoi
@@ -98,7 +99,10 @@ def _laid(roi: VendorRoi, stack: ImageStack, words: set[str]) -> LaidRoi:
         if contour.fault is None and len(contour.points_mm) >= 3
     )
     rasters = tuple(
-        fill(each.points_px, each.plane, stack.shape_zyx) if each.parallel else None for each in placed
+        fill(each.points_px, each.plane, stack.shape_zyx)
+        if each.parallel and len(each.points_px) <= _FILLED
+        else None
+        for each in placed
     )
     name = without_patient(roi.name, words)
     shown = "".join(c if c.isprintable() else "?" for c in name)[:_SHOWN]

@@ -18,6 +18,7 @@ from worker.vendor_images import ImageStack
 from worker.vendor_placing import Placed
 from worker.vendor_values import text_of
 from worker.verify_codes import Objection
+from worker.verify_rois import DEFINED_TYPES
 from worker.verify_subject import LaidRoi, Subject
 
 _DIFFERS: Final = 0.05
@@ -32,7 +33,7 @@ class RoiSummary:
     Attributes:
         number: ROI Number.
         name: ROI Name as it may be shown.
-        kind: RT ROI Interpreted Type.
+        kind: RT ROI Interpreted Type; `?` if it is no defined term.
         contours: all contours.
         slices: images with closed contours.
         volume_cc: by the definition above; None without closed contours along the images.
@@ -93,11 +94,11 @@ def _area_mm2(contours: list[tuple[Placed, Raster]], stack: ImageStack) -> float
 
 def _summary(laid: LaidRoi, stack: ImageStack) -> RoiSummary:
     number, name = laid.shown
-    observed = laid.roi.observed
+    kind = text_of(laid.roi.observed[0], "RTROIInterpretedType") if laid.roi.observed else ""
     return RoiSummary(
         number=number,
         name=name,
-        kind=text_of(observed[0], "RTROIInterpretedType")[:16] if observed else "",
+        kind=kind if kind in DEFINED_TYPES else "?" * bool(kind),
         contours=len(laid.roi.contours),
         slices=len(on_slices(laid)),
         volume_cc=volume_cc(laid, stack),
@@ -127,7 +128,7 @@ def _within(inner: Raster, outer: Raster) -> bool:
     pixels = int(np.count_nonzero(inner.inside))
     both = np.count_nonzero(combine([(False, inner), (False, outer)]).inside)
     shared = pixels + np.count_nonzero(outer.inside) - both
-    return bool(pixels) and shared >= _INSIDE * pixels
+    return bool(pixels and shared >= _INSIDE * pixels)
 
 
 def _gaps(laid: LaidRoi, slices: Slices, stack: ImageStack) -> Iterator[Objection]:

@@ -76,7 +76,7 @@ def _row(objection: Objection) -> list[str]:
     where = "-"
     if objection.roi is not None:
         number, name = objection.roi
-        where = escape(name) or f"ROI {'?' if number is None else number}"
+        where = escape(f"{'?' if number is None else number} {name}".strip())
     return [
         f"[{colour}]{objection.severity}[/]",
         objection.code,

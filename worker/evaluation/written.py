@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from worker.round_trip import Raster, rasterise_rois
+from worker.raster import Raster
+from worker.round_trip import rasterise_rois
 from worker.series import CTSeries
 
 Mask = NDArray[np.bool_]
