@@ -45,16 +45,21 @@ def has_loose_keyhole(points: NDArray[np.float64]) -> bool:
     if not 0 < len(pairs) <= _MAX_PAIRS:
         return False
     matched = {(int(i), int(j)) for i, j in pairs}
-    for i, j in matched:
-        after, before = (i + 1) % n, (j - 1) % n
-        if (min(after, before), max(after, before)) not in matched:
-            continue
-        if np.linalg.norm(points[after] - points[i]) < _LEAST_CHANNEL_MM:
-            continue
-        walls = np.linalg.norm(points[[i, after]] - points[[j, before]], axis=1)
-        if walls.max() > SAME_MM:
-            return True
-    return False
+    return any(_is_loose(points, pair, step, matched) for pair in matched for step in (1, -1))
+
+
+def _is_loose(
+    points: NDArray[np.float64], pair: tuple[int, int], step: int, matched: set[tuple[int, int]]
+) -> bool:
+    """Whether the edges from one and to the other of a pair, side by side at both ends, are walls apart."""
+    i, j = pair
+    other_i, other_j = (i + step) % len(points), (j - step) % len(points)
+    if (min(other_i, other_j), max(other_i, other_j)) not in matched:
+        return False
+    if np.linalg.norm(points[other_i] - points[i]) < _LEAST_CHANNEL_MM:
+        return False
+    walls = np.linalg.norm(points[[i, other_i]] - points[[j, other_j]], axis=1)
+    return bool(walls.max() > SAME_MM)
 
 
 def _cross(

@@ -117,7 +117,6 @@ def test_w06_spheres_keep_their_volume_and_radius(draw, bare_series, radius, lim
 
 
 def test_w08_contours_are_simple_have_three_points_and_are_never_there_twice(written):
-    seen = set()
     for contour, points in closed_contours(dcmread(written)):
         assert len(points) == contour.NumberOfContourPoints >= 3
         assert (points[0] != points[-1]).any()
@@ -254,10 +253,7 @@ def test_slicer_undoes_our_keyholes(draw, series):
     ctv = draw.structure("CTV", series.grid, (0, 0, 0), 18)
     ring = replace(ctv, mean=np.minimum(ctv.mean, 1 - draw.ball(series.grid, (1, 2, 0), 7)))
     ring = replace(ring, lower=np.minimum(ring.lower, ring.mean))
-    full = draw.result(series, structures=(ring,))
-    header = Dataset()
-    header.SOPClassUID = CTImageStorage
-    dataset = build_rtstruct(full, identity=draw.identity)
+    dataset = build_rtstruct(draw.result(series, structures=(ring,)), identity=draw.identity)
     with_hole = 0
     for _, points in closed_contours(dataset):
         assert not has_loose_keyhole(points[:, :2])
