@@ -75,7 +75,7 @@ def _table(axes: Axes, figures: Sequence[Figures]) -> None:
     table.scale(1, 1.35)
     for number, each in enumerate(figures, start=1):
         table[number, 0].get_text().set_color(structure(each.structure.name).rgb)
-        table[number, 0].get_text().set_weight("bold")
+        table[number, 0].get_text().set_fontweight("bold")
 
 
 def _row(figures: Figures) -> list[str]:

@@ -145,8 +145,11 @@ def _content(file: Path) -> object:
         raise TemplateError(
             f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise TemplateError(f"{file.name}: line {line} is not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise TemplateError(f"{file.name} is not YAML: {' '.join(str(error).split())}") from None
+        raise TemplateError(f"{file.name} is not YAML: {error}") from None
     if root is not None:
         _refuse_repeated_keys(file, root)
     return {} if content is None else content
