@@ -7,13 +7,14 @@ from typing import Final
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_file_meta_info
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 
 from worker.instance_files import DAMAGED
 
-BROKEN: Final = (*DAMAGED, ArithmeticError, AssertionError, LookupError, zlib.error)
+BROKEN: Final = (*DAMAGED, ArithmeticError, AssertionError, BytesLengthException, LookupError, zlib.error)
 """What pydicom raises when a damaged value is converted."""
 
 
