@@ -34,7 +34,7 @@ def write_nifti(result: Result, folder: Path) -> list[Finding]:
             if source.is_uneven:
                 voxels = resample(voxels, source, target, outside=0, nearest=voxels.dtype == np.bool_)
             image = target.image(voxels)
-            image.SetMetaData("descrip", marked(result, "Penumbra AI draft"))
+            image.SetMetaData("ITK_FileNotes", marked(result, "Penumbra AI draft"))
             sitk.WriteImage(image, str(folder / nifti_name(structure.name, kind)), useCompression=True)
     if not source.is_uneven:
         return []
