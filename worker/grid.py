@@ -206,7 +206,7 @@ def _even(array_zyx: NDArray[Voxel], source: Grid, *, nearest: bool) -> NDArray[
     heights = np.arange(even.size_xyz[2]) * even.spacing_mm[2]
     index = np.interp(heights, offsets, np.arange(len(offsets)))
     if nearest or array_zyx.dtype == np.bool_:
-        return array_zyx[np.rint(index).astype(np.intp)]
+        return np.asarray(array_zyx[np.rint(index).astype(np.intp)])
     evened = np.empty(even.shape_zyx, dtype=array_zyx.dtype)
     for target, at in zip(evened, index, strict=True):
         below = min(int(at), len(offsets) - 2)

@@ -187,6 +187,12 @@ def _check_values(instance: InstanceFile) -> None:
 
 
 def _check_pixels_complete(instance: InstanceFile) -> None:
+    kind = str(instance.header.get("PhotometricInterpretation", "MONOCHROME2") or "MONOCHROME2")
+    if kind not in {"MONOCHROME1", "MONOCHROME2"}:  # PS3.3 C.8.2.1.1.2
+        raise UnreadableInstance(
+            f"Instance {instance.label} has a Photometric Interpretation that no CT image has.",
+            remedy="Send the original CT images, not pictures made of them.",
+        )
     rows, columns = (int(_numbers(instance, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
     if (int(_numbers(instance, "SamplesPerPixel", 1)[0]), int(_numbers(instance, "BitsAllocated", 1)[0])) != (
         1,

@@ -5,11 +5,12 @@ does a missing slice begin?
 
 - Evenly spaced: no slice lies further than a fifth of the usual distance from where even spacing would put it.
   Such a series is one regular grid; positions rounded by the scanner stay within this.
-- A missing slice: a step of more than 1.5 times what is usual around it, that is the larger of the median of the
-  five steps before and of the five after (a side of fewer than three steps says nothing). So a step from 4 to
-  7 mm between two runs of slices is no gap, for 7 mm is usual after it; a single 6 mm among 3 mm is one.
-- Every second slice missing: four or more steps of a whole multiple of what is usual on both sides of them look
-  like a protocol by the rule above, and are refused all the same: no protocol spaces slices that way.
+- A missing slice: a step that does not belong to four or more consecutive steps of its size, that is of at least
+  two thirds of it. So 4 mm and then 7 mm is a protocol if four steps or more are 7 mm, while one, two or three steps
+  of 6 mm among 3 mm are slices that did not arrive. In 2, 4, 2, 4 mm every third slice is missing.
+- Every second slice missing: four or more steps of a whole multiple of the steps on both sides of them pass the rule
+  above, and are refused all the same: no protocol spaces slices that way. At an end of the series it cannot be told
+  from a protocol and is taken for one.
 - Everything else is unevenly spaced: supported, with a finding that says where and how far apart.
 """
 
@@ -27,7 +28,7 @@ from worker.grid import Grid
 SAME_POSITION_MM: Final = 0.02
 GAP_STEPS: Final = 1.5
 NEAR_STEPS: Final = 5
-FEWEST_STEPS: Final = 3
+RUN_STEPS: Final = 4
 MULTIPLE_TOLERANCE: Final = 0.05
 UNEVEN_STEPS: Final = 0.2
 UNEVEN_NOTED_MM: Final = 0.05
@@ -154,20 +155,24 @@ def _check_straight(ordered: Sequence[SlicePlane], normal: NDArray[np.float64]) 
 
 def _check_gaps(ordered: Sequence[SlicePlane], heights: NDArray[np.float64]) -> None:
     steps = np.diff(heights)
-    for i, step in enumerate(steps):
-        usual = _usual_around(steps, i)
-        if step > GAP_STEPS * usual:
+    for i in np.flatnonzero(steps > GAP_STEPS * steps.min(initial=np.inf)).tolist():
+        if _run_length(steps, i) < min(RUN_STEPS, len(steps)):
+            usual = np.median(
+                np.concatenate([steps[max(0, i - NEAR_STEPS) : i], steps[i + 1 : i + 1 + NEAR_STEPS]])
+            )
             raise MissingSlices(
-                f"A gap of {step:.1f} mm, where slices are {usual:.1f} mm apart, follows instance "
+                f"A gap of {steps[i]:.1f} mm, where slices are {usual:.1f} mm apart, follows instance "
                 f"{ordered[i].label} at z = {ordered[i].position_mm[2]:.1f} mm."
             )
 
 
-def _usual_around(steps: NDArray[np.float64], i: int) -> float:
-    """Distance of slices that is usual around a step, itself left out; of all steps where there are few."""
-    sides = steps[max(0, i - NEAR_STEPS) : i], steps[i + 1 : i + 1 + NEAR_STEPS]
-    usual = [float(np.median(side)) for side in sides if len(side) >= FEWEST_STEPS]
-    return max(usual, default=float(np.median(steps)))
+def _run_length(steps: NDArray[np.float64], i: int) -> int:
+    """How many consecutive steps around a step, it included, are about as large or larger."""
+    smaller = np.flatnonzero(steps < steps[i] / GAP_STEPS)
+    before, after = smaller[smaller < i], smaller[smaller > i]
+    first = int(before[-1]) + 1 if len(before) else 0
+    stop = int(after[0]) if len(after) else len(steps)
+    return stop - first
 
 
 def _check_thinned_out(ordered: Sequence[SlicePlane], heights: NDArray[np.float64]) -> None:
