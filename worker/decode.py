@@ -24,6 +24,8 @@ from worker.errors import DecoderMissing, UnreadableInstance
 START_S: Final = 120.0  # to load the codecs, on a machine that is busy
 INSTANCE_S: Final = 30.0
 MAX_SPOOL_BYTES: Final = 2**30
+# Nothing of the parent's, for it may hold secrets; one thread, for each would take address space of its own.
+_ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _CHILD: Final = (sys.executable, "-P", "-m", "worker.decode_child")
 _REMEDY: Final = "Send this instance again; if it stays unreadable, send the series uncompressed."
 
@@ -114,19 +116,13 @@ def _started(work: Work) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         pass_fds=(work["spool"],),
-        env=_environment(),
+        env=_ENVIRONMENT,
         cwd=tempfile.gettempdir(),
     )
     assert child.stdin is not None  # noqa: S101 - PIPE was asked for
     with suppress(BrokenPipeError), child.stdin as stdin:
         stdin.write(json.dumps(work).encode())
     return child
-
-
-def _environment() -> dict[str, str]:
-    """No secrets, and one thread: each would take address space of its own."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
-    return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def _sizes(child: subprocess.Popen[bytes], instances: Sequence[Compressed]) -> Iterator[int]:

@@ -228,7 +228,7 @@ def test_the_child_limits_itself():
 
 def test_the_child_gets_no_secrets(monkeypatch):
     monkeypatch.setenv("PENUMBRA_API_TOKEN", "secret")
-    assert not any("PENUMBRA" in name or "secret" in value for name, value in decode._environment().items())
+    assert not any("PENUMBRA" in name or "secret" in value for name, value in decode._ENVIRONMENT.items())
 
 
 def test_an_unknown_or_retired_encoding_is_refused_by_name(make_ct, draw):
