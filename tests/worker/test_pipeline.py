@@ -194,7 +194,7 @@ def test_an_unusual_volume_is_a_finding(series, bundle):
         for s in result.structures
     )
     codes = {f.code for f in check_result(replace(result, structures=tiny))}
-    assert codes == {"unusual-volume"}
+    assert "unusual-volume" in codes and codes <= {"unusual-volume", "unusual-hu", "unusual-place"}
 
 
 @pytest.mark.parametrize(("least", "noted"), [(0.9999, True), (0.0, False)])
