@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.grid import Grid, resample
@@ -91,6 +91,7 @@ def uneven_grids(draw):
     return replace(grid, size_xyz=(*grid.size_xyz[:2], len(offsets)), slice_offsets_mm=offsets)
 
 
+@settings(deadline=None)
 @given(grid=uneven_grids(), point=st.tuples(COORDINATES, COORDINATES, COORDINATES))
 def test_index_and_patient_coordinates_are_inverse_on_uneven_slices_too(grid, point):
     assert grid.to_patient(grid.to_index(point)) == pytest.approx(point, abs=1e-6)
@@ -101,6 +102,7 @@ def test_index_and_patient_coordinates_are_inverse_on_uneven_slices_too(grid, po
         )
 
 
+@settings(deadline=None)
 @given(grid=uneven_grids())
 def test_heights_of_uneven_slices_add_up_and_their_even_grid_spans_them(grid):
     steps = np.diff(grid.slice_offsets_mm)
