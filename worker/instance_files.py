@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
@@ -31,6 +31,7 @@ COMPANIONS: Final = tuple(f"1.2.840.10008.5.1.4.1.1.{n}." for n in (481, 88, 11,
 )
 # What pydicom raises on damaged files, collected over truncations and bit flips.
 DAMAGED: Final = (
+    BytesLengthException,
     InvalidDicomError,
     AttributeError,
     EOFError,
@@ -157,7 +158,7 @@ def _check_ct(instance: InstanceFile) -> None:
         raise NotCT(
             f"Instance {instance.label} is {what}, not CT Image Storage.", remedy=_as_one_per_slice(kind)
         )
-    if int(instance.header.get("NumberOfFrames", 1) or 1) > 1:
+    if instance.text("NumberOfFrames").lstrip("0") not in {"", "1"}:
         raise NotCT(f"Instance {instance.label} holds several frames, which CT Image Storage does not allow.")
 
 

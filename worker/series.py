@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from worker.errors import (
 )
 from worker.finding import Finding
 from worker.grid import Grid
-from worker.instance_files import InstanceFile, name_some, read_ct_headers
+from worker.instance_files import DAMAGED, InstanceFile, name_some, read_ct_headers
 from worker.slice_geometry import SlicePlane, stack_slices
 
 MIN_SLICES: Final = 20
@@ -31,6 +31,7 @@ MAX_VOXELS: Final = 400_000_000
 HU_MIN: Final = -1024
 HU_MAX: Final = 32767
 HU_TYPES: Final = frozenset({"", "HU", "US", "HU_MOD"})  # unspecified, as old scanners leave it, too
+Default = TypeVar("Default", int, None)
 UPRIGHT: Final = np.cos(np.deg2rad(45))
 
 
@@ -81,7 +82,7 @@ def read_series(folder: Path) -> CTSeries:
         _check_values(instance)
         _check_pixels_complete(instance)
     planes = [_plane(instance) for instance in instances]
-    frame_of_reference_uid = str(instances[0].header.get("FrameOfReferenceUID", ""))
+    frame_of_reference_uid = instances[0].text("FrameOfReferenceUID")
     stack = stack_slices(planes, frame_of_reference_uid)
     _check_one_study(instances)
     findings += check_acquisitions([(i.label, i.text("AcquisitionNumber")) for i in instances], planes)
@@ -121,7 +122,7 @@ def read_even_series(folder: Path) -> CTSeries:
 
 
 def _check_one_series(instances: Sequence[InstanceFile]) -> None:
-    series = sorted({str(i.header.get("SeriesInstanceUID", "")) for i in instances} - {""})
+    series = sorted({i.text("SeriesInstanceUID") for i in instances} - {""})
     if len(series) > 1:
         raise MixedSeries(f"Instances of {len(series)} series were given together: {' and '.join(series)}.")
     _check_present(instances, ("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"))
@@ -131,7 +132,7 @@ def _check_one_study(instances: Sequence[InstanceFile]) -> None:
     """Asked after the geometry: anonymised series often lack the frame, and a tilt is the better reason."""
     _check_present(instances, ("StudyInstanceUID", "FrameOfReferenceUID"))
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
-        values = sorted({str(i.header.get(keyword)) for i in instances})
+        values = sorted({i.text(keyword) for i in instances})
         if len(values) > 1:
             raise MixedSeries(f"The series has more than one {keyword}: {' and '.join(values)}.")
 
@@ -139,7 +140,7 @@ def _check_one_study(instances: Sequence[InstanceFile]) -> None:
 def _check_present(instances: Sequence[InstanceFile], keywords: Sequence[str]) -> None:
     for instance in instances:
         for keyword in keywords:
-            if not str(instance.header.get(keyword, "") or ""):
+            if not instance.text(keyword):
                 raise _missing(instance, keyword)
 
 
@@ -173,7 +174,7 @@ def _is_upright(header: Dataset) -> bool:
     try:
         orientation = np.asarray(header["ImageOrientationPatient"].value, dtype=np.float64)
         return bool(abs(np.cross(orientation[:3], orientation[3:])[2]) < UPRIGHT)
-    except (KeyError, TypeError, ValueError, OverflowError, IndexError):
+    except (*DAMAGED, IndexError):
         return False
 
 
@@ -187,7 +188,7 @@ def _check_values(instance: InstanceFile) -> None:
 
 
 def _check_pixels_complete(instance: InstanceFile) -> None:
-    kind = str(instance.header.get("PhotometricInterpretation", "MONOCHROME2") or "MONOCHROME2")
+    kind = instance.text("PhotometricInterpretation") or "MONOCHROME2"
     if kind not in {"MONOCHROME1", "MONOCHROME2"}:  # PS3.3 C.8.2.1.1.2
         raise UnreadableInstance(
             f"Instance {instance.label} has a Photometric Interpretation that no CT image has.",
@@ -230,11 +231,19 @@ def _numbers(instance: InstanceFile, keyword: str, count: int) -> NDArray[np.flo
     """An attribute's numbers (count,), or MissingAttribute."""
     try:
         numbers = np.atleast_1d(np.asarray(instance.header[keyword].value, dtype=np.float64))
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except DAMAGED:
         raise _missing(instance, keyword) from None
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise _missing(instance, keyword)
     return numbers
+
+
+def _integer(instance: InstanceFile, keyword: str, default: Default) -> int | Default:
+    """An attribute's one number, the default where it is absent or empty, or MissingAttribute where it is neither."""
+    raw = instance.header.get_item(keyword) if keyword in instance.header else None
+    if raw is None or raw.value in (None, b"", ""):
+        return default
+    return int(_numbers(instance, keyword, 1)[0])
 
 
 def _missing(instance: InstanceFile, keyword: str) -> MissingAttribute:
@@ -281,11 +290,11 @@ def _to_decode(instance: InstanceFile) -> Compressed:
 
 def _stored_values(instance: InstanceFile, stored: bytes) -> NDArray[np.integer]:
     """Pixel values (rows x columns,) as they are stored, with bits above High Bit removed (PS3.5 8.1.1)."""
-    kind = "i2" if instance.header.get("PixelRepresentation", 0) else "u2"
+    kind = "i2" if _integer(instance, "PixelRepresentation", 0) else "u2"
     order = "<" if instance.is_compressed else instance.byte_order
     values = np.frombuffer(stored, dtype=order + kind).astype(kind, copy=False)
-    stored_bits = int(instance.header.get("BitsStored", 16) or 16)
-    high_bit = int(instance.header.get("HighBit", stored_bits - 1) or stored_bits - 1)
+    stored_bits = _integer(instance, "BitsStored", 16) or 16
+    high_bit = _integer(instance, "HighBit", 0) or stored_bits - 1
     if not 0 < stored_bits <= high_bit + 1 <= 16:
         raise _missing(instance, "BitsStored")
     if stored_bits == 16:
@@ -295,10 +304,9 @@ def _stored_values(instance: InstanceFile, stored: bytes) -> NDArray[np.integer]
 
 def _padding(instance: InstanceFile, stored: NDArray[np.integer]) -> NDArray[np.bool_] | None:
     """Where Pixel Padding Value, or its range, says that there is no image (PS3.3 C.7.5.1.1.2)."""
-    if instance.header.get("PixelPaddingValue") is None:
+    first = _integer(instance, "PixelPaddingValue", None)
+    if first is None:
         return None
-    first = int(_numbers(instance, "PixelPaddingValue", 1)[0])
-    has_range = instance.header.get("PixelPaddingRangeLimit") is not None
-    last = int(_numbers(instance, "PixelPaddingRangeLimit", 1)[0]) if has_range else first
+    last = _integer(instance, "PixelPaddingRangeLimit", first)
     low, high = sorted((first, last))
     return (stored >= low) & (stored <= high)

@@ -181,6 +181,21 @@ def test_random_damage_never_escapes_as_another_error(make_ct):
             assert "Quasimodo" not in str(reason)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "keyword", ["StudyInstanceUID", "FrameOfReferenceUID", "BitsStored", "PixelRepresentation"]
+)
+def test_an_attribute_of_a_wrong_vr_is_named(make_ct, keyword):
+    folder = make_ct()
+    path = sorted(folder.iterdir())[7]
+    whole = bytearray(path.read_bytes())
+    at = dcmread(path).get_item(keyword).value_tell
+    whole[at - 4 : at - 2] = b"FD"  # eight bytes a number, which its length does not divide into
+    path.write_bytes(whole)
+    with pytest.raises(MissingAttribute, match=keyword):
+        read_series(folder)
+
+
 def test_an_mr_series_is_refused_by_name_even_if_short(make_ct):
     folder = make_ct(SOPClassUID=MRImageStorage, Modality="MR")
     for path in sorted(folder.iterdir())[3:]:
