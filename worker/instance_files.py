@@ -83,11 +83,7 @@ class InstanceFile:
 
     def text(self, keyword: str) -> str:
         """An attribute's value as text, empty where it is absent or cannot be read."""
-        try:
-            value = self.header.get(keyword)
-        except DAMAGED:
-            return ""
-        return "" if value is None else str(value).strip()
+        return _text(self.header, keyword)
 
     def native_pixels(self, size: int) -> bytes:
         """The first bytes of pixels that are not compressed."""
@@ -101,7 +97,7 @@ class InstanceFile:
     @property
     def sop_class_uid(self) -> str:
         """SOP Class UID, empty if unknown."""
-        return str(self.header.get("SOPClassUID", "") or "")
+        return _text(self.header, "SOPClassUID")
 
 
 def read_ct_headers(folder: Path) -> tuple[list[InstanceFile], list[Finding]]:
@@ -208,7 +204,7 @@ def is_dicom(path: Path) -> bool:
 def _read(path: Path, place: str) -> InstanceFile:
     """Read one file up to its pixels; never raises for a damaged one."""
     meta = _meta(path)
-    syntax = str(meta.get("TransferSyntaxUID", "") or "") or None
+    syntax = _text(meta, "TransferSyntaxUID") or None
     header = Dataset()
     _add_uids(header, meta)
     unread = InstanceFile(path=path, label=_label(header, place), header=header, transfer_syntax=syntax)
@@ -262,13 +258,22 @@ def _add_uids(header: Dataset, meta: Dataset) -> None:
         ("SOPClassUID", "MediaStorageSOPClassUID"),
         ("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
     ):
-        known = meta.get(of_meta) or meta.get(keyword)
-        if not header.get(keyword) and known:
+        known = _text(meta, of_meta) or _text(meta, keyword)
+        if known and not _text(header, keyword):
             setattr(header, keyword, known)
 
 
+def _text(dataset: Dataset, keyword: str) -> str:
+    """An attribute's value as text, empty where it is absent or cannot be read."""
+    try:
+        value = dataset.get(keyword)
+    except DAMAGED:
+        return ""
+    return "" if value is None else str(value).strip()
+
+
 def _label(header: Dataset, place: str) -> str:
-    uid = UID(str(header.get("SOPInstanceUID", "") or ""))
+    uid = UID(_text(header, "SOPInstanceUID"))
     return str(uid) if uid.is_valid else f"({place})"
 
 

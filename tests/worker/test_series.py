@@ -196,6 +196,16 @@ def test_an_attribute_of_a_wrong_vr_is_named(make_ct, keyword):
         read_series(folder)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_an_unknown_vr_in_the_meta_information_is_no_crash(make_ct):
+    folder = make_ct()
+    path = sorted(folder.iterdir())[7]
+    data = path.read_bytes()
+    at = data.index(b"\x02\x00\x03\x00UI")  # Media Storage SOP Instance UID
+    path.write_bytes(data[: at + 4] + b"UK" + data[at + 6 :])
+    assert len(read_series(folder).hu) == 22
+
+
 def test_an_mr_series_is_refused_by_name_even_if_short(make_ct):
     folder = make_ct(SOPClassUID=MRImageStorage, Modality="MR")
     for path in sorted(folder.iterdir())[3:]:
