@@ -134,8 +134,8 @@ def _doubts_of_ct_numbers(series: CTSeries, body: BodyMeasures, offset: float) -
             code="hu-offset",
             message=f"Air reads about {AIR_HU + offset:.0f} HU, not -1000: the CT numbers seem shifted.",
         )
-    fat_hu = float(np.nanmedian(body.fat_hu)) if np.isfinite(body.fat_hu).any() else float("nan")
-    if not offset and not USUAL_FAT_HU[0] <= fat_hu <= USUAL_FAT_HU[1]:
+    fat_hu = float(np.nanmedian(body.fat_hu)) if np.isfinite(body.fat_hu).any() else None
+    if fat_hu is not None and not offset and not USUAL_FAT_HU[0] <= fat_hu <= USUAL_FAT_HU[1]:
         yield Finding(
             code="fat-hu",
             message=f"Fat reads about {fat_hu:.0f} HU; {USUAL_FAT_HU[0]:.0f} to {USUAL_FAT_HU[1]:.0f} are usual. "

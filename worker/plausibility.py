@@ -58,7 +58,7 @@ def check_result(result: Result) -> tuple[Finding, ...]:
 
 
 def _of_structure(s: StructureResult, mask: NDArray[np.bool_], result: Result) -> Iterator[Finding]:
-    cc = float(mask.sum()) * result.series.grid.voxel_mm3 / 1000
+    cc = result.series.grid.volume_mm3(mask) / 1000
     low, high = USUAL_CC[s.name]
     if not low <= cc <= high:
         text = f"{s.name} has {cc:.1f} cc; {low:g} to {high:g} cc are usual. Check its contours."
