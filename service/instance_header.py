@@ -2,16 +2,15 @@
 
 import hashlib
 import re
-import struct
 from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.uid import UID
 
 from worker.errors import NoDicom, UnsupportedTransferSyntax
+from worker.unchecked_values import DAMAGED
 
 PREAMBLE_BYTES = 128
 UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")  # PS3.5 9.1
@@ -19,23 +18,7 @@ UID_CHARACTERS = 64
 DEFLATED_SYNTAXES = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 WANTED = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows"]
 
-# What pydicom raises on damaged input; it has no common base class.
-PARSER_ERRORS = (
-    BytesLengthException,
-    InvalidDicomError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+PARSER_ERRORS = (*DAMAGED, MemoryError)  # of bytes from the network
 
 
 class NotAnImage(NoDicom):

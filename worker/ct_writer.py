@@ -6,12 +6,13 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from worker.file_meta import file_meta
 from worker.grid import Grid
-from worker.uids import IMPLEMENTATION_CLASS_UID, uid_from
+from worker.uids import uid_from
 
 RESCALE_INTERCEPT: Final = -1024
 _POSITIONS: Final[dict[tuple[int, ...], str]] = {
@@ -146,13 +147,12 @@ def _override(dataset: Dataset, keyword: str, value: object) -> None:
 
 
 def _write(dataset: Dataset, path: Path, *, implicit: bool) -> None:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", CTImageStorage)
-    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", uid_from(str(path.name)))
-    meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     dataset["PixelData"].VR = "OW"
-    dataset.file_meta = meta
+    dataset.file_meta = file_meta(
+        dataset.get("SOPClassUID", CTImageStorage),
+        dataset.get("SOPInstanceUID", uid_from(str(path.name))),
+        ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian,
+    )
     dcmwrite(path, dataset, enforce_file_format=True)
 
 

@@ -74,8 +74,7 @@ class Grid:
         """Height (z,) that each slice stands for: half the way to its neighbours, the ends as on their inner side."""
         if self.slice_offsets_mm is None:
             return np.full(self.size_xyz[2], self.spacing_mm[2])
-        steps = np.diff(self.slice_offsets_mm)
-        return np.asarray((np.concatenate([steps[:1], steps]) + np.concatenate([steps, steps[-1:]])) / 2)
+        return extents_of(np.asarray(self.slice_offsets_mm))
 
     def volume_mm3(self, mask_zyx: NDArray[np.bool_]) -> float:
         """Volume of the voxels of a mask (z, y, x)."""
@@ -162,6 +161,12 @@ class Grid:
 
     def _axes(self) -> NDArray[np.float64]:
         return np.asarray(self.direction, dtype=np.float64).reshape(3, 3)
+
+
+def extents_of(heights_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Height (n,) that each of two or more rising heights stands for, the ends as on their inner side, mm."""
+    steps = np.diff(heights_mm)
+    return np.asarray((np.concatenate([steps[:1], steps]) + np.concatenate([steps, steps[-1:]])) / 2)
 
 
 def resample(

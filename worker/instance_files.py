@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from worker.decode import Compressed, Spooled, inflate
 from worker.errors import NoDicom, NotCT, UnreadableInstance
 from worker.finding import Finding
 from worker.transfer_syntaxes import BIG_ENDIAN, DEFLATED, PLUGINS, is_readable, refuse_syntax
+from worker.unchecked_values import DAMAGED, file_meta_of, text_of
 
 PIXEL_DATA: Final = (0x7FE0, 0x0010)
 LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
@@ -28,21 +27,6 @@ _MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 # encapsulated documents: they accompany a CT in an export and are not images that could be mistaken for it.
 COMPANIONS: Final = tuple(f"1.2.840.10008.5.1.4.1.1.{n}." for n in (481, 88, 11, 66, 104)) + (
     "1.2.840.10008.5.1.4.1.1.66",
-)
-# What pydicom raises on damaged files, collected over truncations and bit flips.
-DAMAGED: Final = (
-    BytesLengthException,
-    InvalidDicomError,
-    AttributeError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
 )
 
 
@@ -83,7 +67,7 @@ class InstanceFile:
 
     def text(self, keyword: str) -> str:
         """An attribute's value as text, empty where it is absent or cannot be read."""
-        return _text(self.header, keyword)
+        return text_of(self.header, keyword).strip()
 
     def native_pixels(self, size: int) -> bytes:
         """The first bytes of pixels that are not compressed."""
@@ -97,7 +81,7 @@ class InstanceFile:
     @property
     def sop_class_uid(self) -> str:
         """SOP Class UID, empty if unknown."""
-        return _text(self.header, "SOPClassUID")
+        return self.text("SOPClassUID")
 
 
 def read_ct_headers(folder: Path) -> tuple[list[InstanceFile], list[Finding]]:
@@ -117,9 +101,9 @@ def read_ct_headers(folder: Path) -> tuple[list[InstanceFile], list[Finding]]:
     instances = [_read(path, f"file {n} of {total}, by name") for n, path in enumerate(dicom, start=1)]
     instances = _inflate([i for i in instances if i.sop_class_uid != _MEDIA_DIRECTORY])
     images = [i for i in instances if not i.sop_class_uid.startswith(COMPANIONS)]
-    slices = [i for i in images if not _is_localizer(i)]
-    _check_kind(instances, images, slices)
     localizers = [i for i in images if _is_localizer(i)]
+    slices = [i for i in images if i not in localizers]
+    _check_kind(instances, images, slices)
     return slices, list(_left_out(len(files) - total, len(instances) - len(images), localizers))
 
 
@@ -203,8 +187,8 @@ def is_dicom(path: Path) -> bool:
 
 def _read(path: Path, place: str) -> InstanceFile:
     """Read one file up to its pixels; never raises for a damaged one."""
-    meta = _meta(path)
-    syntax = _text(meta, "TransferSyntaxUID") or None
+    meta = file_meta_of(path)
+    syntax = text_of(meta, "TransferSyntaxUID") or None
     header = Dataset()
     _add_uids(header, meta)
     unread = InstanceFile(path=path, label=_label(header, place), header=header, transfer_syntax=syntax)
@@ -245,35 +229,19 @@ def _parse(file: BinaryIO, unread: InstanceFile, meta: Dataset, place: str) -> I
     return replace(unread, label=label, header=header, pixel_offset=offset, pixel_bytes=size)
 
 
-def _meta(path: Path) -> FileMetaDataset | Dataset:
-    try:
-        return read_file_meta_info(path)
-    except DAMAGED:
-        return Dataset()
-
-
 def _add_uids(header: Dataset, meta: Dataset) -> None:
     """Where the data set lacks its own UIDs, those of the meta group name it (PS3.10 7.1)."""
     for keyword, of_meta in (
         ("SOPClassUID", "MediaStorageSOPClassUID"),
         ("SOPInstanceUID", "MediaStorageSOPInstanceUID"),
     ):
-        known = _text(meta, of_meta) or _text(meta, keyword)
-        if known and not _text(header, keyword):
+        known = text_of(meta, of_meta) or text_of(meta, keyword)
+        if known and not text_of(header, keyword):
             setattr(header, keyword, known)
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
-    """An attribute's value as text, empty where it is absent or cannot be read."""
-    try:
-        value = dataset.get(keyword)
-    except DAMAGED:
-        return ""
-    return "" if value is None else str(value).strip()
-
-
 def _label(header: Dataset, place: str) -> str:
-    uid = UID(_text(header, "SOPInstanceUID"))
+    uid = UID(text_of(header, "SOPInstanceUID"))
     return str(uid) if uid.is_valid else f"({place})"
 
 

@@ -1,11 +1,10 @@
 """What a job writes besides the default RTSTRUCT: RTSTRUCTs by templates, SEG, SR, PDF, NIfTI."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
-from worker.figures import Figures, figures_of
+from worker.figures import Figures
 from worker.finding import Finding
 from worker.job_folder import PREVIEW_NAME, JobRequest
 from worker.object_files import (
@@ -39,15 +38,12 @@ class FurtherObjects:
 
 @dataclass(frozen=True)
 class _Desk:
-    """A result on its way into a folder that holds its preview; figures are measured once, if at all."""
+    """A result and its figures on their way into a folder that holds the preview."""
 
     result: Result
+    figures: Sequence[Figures]
     out: Path
     identity: ObjectIdentity
-
-    @cached_property
-    def figures(self) -> list[Figures]:
-        return list(figures_of(self.result))
 
 
 def clear_objects(out: Path) -> None:
@@ -57,12 +53,13 @@ def clear_objects(out: Path) -> None:
 
 
 def write_further_objects(
-    result: Result, request: JobRequest, out: Path, *, identity: ObjectIdentity
+    result: Result, figures: Sequence[Figures], request: JobRequest, out: Path, *, identity: ObjectIdentity
 ) -> FurtherObjects:
     """Write every object that a request asks for besides the default RTSTRUCT.
 
     Args:
         result: what segmentation found.
+        figures: its numbers.
         request: its destinations, their templates, and the further kinds.
         out: the folder, which holds the preview already.
         identity: of the job; every object gets UIDs of its own from it.
@@ -72,13 +69,12 @@ def write_further_objects(
         ResultImplausible: a template leaves nothing to write.
     """
     by_template = {}
-    for template in {
-        each.template.key: each.template for each in request.destinations if each.template
-    }.values():
+    templates = {each.template.key: each.template for each in request.destinations if each.template}
+    for template in templates.values():
         name = template_name(template.key)
         own = replace(identity, seed=f"{identity.seed} {template.key}")
         by_template[name] = write_and_prove(result, out / name, naming=naming_of(template), identity=own)
-    desk = _Desk(result, out, identity)
+    desk = _Desk(result, figures, out, identity)
     writers: dict[str, Callable[[_Desk], list[Finding]]] = {
         "seg": _write_seg,
         "sr": _write_sr,

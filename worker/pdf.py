@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Final
 
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from worker.draft_mark import marked
+from worker.file_meta import file_meta
 from worker.patient_study import ObjectIdentity, object_uids, stamp
 from worker.result import Result
 from worker.structure_codes import code_sequence
-from worker.uids import IMPLEMENTATION_CLASS_UID
 
 _TITLE: Final = Code("18748-4", "LN", "Diagnostic imaging report")
 
@@ -43,12 +43,7 @@ def write_pdf(result: Result, page: bytes, path: Path, *, identity: ObjectIdenti
     dataset.EncapsulatedDocument = page + b"\0" * (len(page) % 2)
     dataset.EncapsulatedDocumentLength = len(page)
     stamp(dataset, series, identity, description=marked(result, "AI DRAFT report"))
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = EncapsulatedPDFStorage
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    dataset.file_meta = meta
+    dataset.file_meta = file_meta(EncapsulatedPDFStorage, dataset.SOPInstanceUID, ExplicitVRLittleEndian)
     dcmwrite(path, dataset, enforce_file_format=True, implicit_vr=False, little_endian=True)
 
 

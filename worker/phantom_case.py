@@ -13,7 +13,8 @@ from models.phantom.lattice import Lattice
 from models.phantom.scenario import ORDINARY, Scenario
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
-from worker.rtstruct import RtstructIdentity, write_contours
+from worker.patient_study import ObjectIdentity
+from worker.rtstruct import write_contours
 from worker.series import read_series
 from worker.uids import uid_from
 from worker.voi import LPS_AXES
@@ -49,7 +50,7 @@ def write_phantom_case(
         series,
         {truth_name(name): field for name, field in fields.items()},
         case / "truth.dcm",
-        identity=RtstructIdentity(seed=f"truth-{digest}", created=CREATED),
+        identity=ObjectIdentity(seed=f"truth-{digest}", created=CREATED),
     )
     return case
 

@@ -18,13 +18,14 @@ from models.training.cases import CASE_SPACING_ZYX_MM, Case, save_case
 from worker.errors import PenumbraError
 from worker.grid import Grid, resample
 from worker.guard import check_series
+from worker.patient_study import ObjectIdentity
 from worker.phantom_case import truth_name
 from worker.prepare_choice import choose
 from worker.prepare_record import CaseRecord, Reason, without_patient
 from worker.prepare_roi_map import RoiMap
 from worker.prepare_shape import Shape
 from worker.prepare_structures import Taken, read_structures
-from worker.rtstruct import RtstructIdentity, write_contours
+from worker.rtstruct import write_contours
 from worker.series import CTSeries, read_even_series
 from worker.voi import AIR_HU, LPS_AXES, part_of
 
@@ -175,7 +176,7 @@ def _write_evaluation(shapes: Mapping[str, Shape], series: CTSeries, partial: Pa
     around = _crop(series, shapes)
     fields = {truth_name(name): (_field(shape, around.grid), 0.5) for name, shape in shapes.items()}
     created = datetime.now(UTC)
-    identity = RtstructIdentity(seed=f"{series.series_instance_uid} {created.isoformat()}", created=created)
+    identity = ObjectIdentity(seed=f"{series.series_instance_uid} {created.isoformat()}", created=created)
     write_contours(around, fields, partial / "truth.dcm", identity=identity, label=LABEL)
     partial.rename(folder)
 

@@ -11,9 +11,9 @@ from typing import Final
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from worker.instance_files import DAMAGED
 from worker.prepare_record import Reason, StructureSetRecord
 from worker.prepare_roi_map import Found, RoiMap
+from worker.unchecked_values import DAMAGED
 
 _DRAFT: Final = "AI DRAFT"
 

@@ -19,7 +19,8 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian, RTStructureSetStorage
 
 from models.whole_file import digest
-from worker.instance_files import COMPANIONS, DAMAGED, is_dicom
+from worker.instance_files import COMPANIONS, is_dicom
+from worker.unchecked_values import DAMAGED
 
 OnFile = Callable[[int, int], None]
 MAX_STRUCTURE_SET_BYTES: Final = 500_000_000

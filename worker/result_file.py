@@ -9,19 +9,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 from worker.errors import PenumbraError
+from worker.figures import Figures
 from worker.job_folder import JobRequest, OutcomeState, write_atomically
 from worker.result import Result, StructureResult
+from worker.rtstruct import WrittenRtstruct
 from worker.series import CTSeries
-from worker.uncertainty import Band, band_of
-
-RoiNames = Mapping[str, Mapping[str, str]]
+from worker.uncertainty import Band
 
 
-def done_document(result: Result, roi_names: RoiNames, proof: Mapping[str, float]) -> dict[str, object]:
+def done_document(result: Result, figures: Sequence[Figures], written: WrittenRtstruct) -> dict[str, object]:
     """The document of a job that is done.
 
-    Volumes count the voxels of the CT's own grid whose field reaches the level. `round_trip` holds per ROI the DSC of
-    the written RTSTRUCT, read back by an independent rasteriser, with what was computed.
+    `round_trip` holds per ROI the DSC of the written RTSTRUCT, read back by an independent rasteriser, with what was
+    computed.
     """
     return {
         **_head("done", None, result.series.series_instance_uid),
@@ -31,9 +31,12 @@ def done_document(result: Result, roi_names: RoiNames, proof: Mapping[str, float
         "passes": result.passes,
         "seed": result.seed,
         "device": result.device,
-        "structures": [_structure(s, result.series, roi_names.get(s.name, {})) for s in result.structures],
+        "structures": [
+            _structure(each, result.series, written.roi_names.get(each.structure.name, {}))
+            for each in figures
+        ],
         "findings": [{"code": f.code, "message": f.message} for f in result.findings],
-        "round_trip": dict(proof),
+        "round_trip": dict(written.dsc),
         "seconds": dict(result.seconds),
     }
 
@@ -73,14 +76,14 @@ def _bundle(result: Result) -> dict[str, str]:
     return {key: getattr(result.bundle, key) for key in ("name", "version", "sha256", "intended_use")}
 
 
-def _structure(s: StructureResult, series: CTSeries, names: Mapping[str, str]) -> dict[str, object]:
-    band = band_of(s, series)
+def _structure(figures: Figures, series: CTSeries, names: Mapping[str, str]) -> dict[str, object]:
+    s, band = figures.structure, figures.band
     return {
         "name": s.name,
         "roi_names": {kind: names.get(kind) for kind in ("mean", "lower", "upper")},
-        "volume_cc": _cc(s, "mean", series),
-        "lower_volume_cc": _cc(s, "lower", series),
-        "upper_volume_cc": _cc(s, "upper", series),
+        "volume_cc": figures.volume_cc,
+        "lower_volume_cc": figures.lower_cc,
+        "upper_volume_cc": figures.upper_cc,
         "quality": round(s.quality, 4),
         "quality_validated": s.quality_validated,
         "predicted_dsc": _predicted(s),
@@ -95,10 +98,6 @@ def _predicted(s: StructureResult) -> dict[str, float] | None:
     if s.predicted_dsc is None:
         return None
     return {key: round(value, 3) for key, value in asdict(s.predicted_dsc).items()}
-
-
-def _cc(s: StructureResult, which: str, series: CTSeries) -> float:
-    return round(series.grid.volume_mm3(getattr(s, which) >= s.level) / 1000, 3)
 
 
 def _look_here(band: Band, series: CTSeries) -> list[dict[str, object]]:

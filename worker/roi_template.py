@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one where PyYAML has it
 DEFAULT_FILE: Final = Path(__file__).with_name("roi_template.yaml")
 
 StructureName = Literal["CTV", "Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R", "PenileBulb"]
@@ -124,7 +125,7 @@ def refusal(file: Path, problems: list[tuple[tuple[int | str, ...], str]]) -> Te
 
 def key_lines(file: Path) -> dict[tuple[int | str, ...], int]:
     """The line, from 1, on which every key of a YAML file stands."""
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=_LOADER)
     lines: dict[tuple[int | str, ...], int] = {}
     if root is not None:
         _note_lines(root, (), lines)
@@ -139,8 +140,9 @@ def schema() -> dict[str, Any]:
 def _content(file: Path) -> object:
     try:
         text = file.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _LOADER(text)
+        root = loader.get_single_node()
+        content = {} if root is None else loader.construct_document(root)
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(
             f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}"
@@ -152,7 +154,7 @@ def _content(file: Path) -> object:
         raise TemplateError(f"{file.name} is not YAML: {error}") from None
     if root is not None:
         _refuse_repeated_keys(file, root)
-    return {} if content is None else content
+    return {} if content is None else content  # a document of comments alone is None
 
 
 def _refuse_repeated_keys(file: Path, node: yaml.Node) -> None:

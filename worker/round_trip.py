@@ -23,10 +23,7 @@ _OFF_PLANE_MM: Final = 0.01
 
 def rasterise(dataset: Dataset, series: CTSeries) -> dict[str, NDArray[np.bool_]]:
     """Every ROI of an RTSTRUCT as a mask (z, y, x) on the series' slices, by ROI name."""
-    masks = {}
-    for name, raster in rasterise_rois(dataset, series):
-        masks[name] = raster.within(series.hu.shape)
-    return masks
+    return {name: raster.within(series.hu.shape) for name, raster in rasterise_rois(dataset, series)}
 
 
 def rasterise_rois(

@@ -14,13 +14,13 @@ from pydicom.filewriter import dcmwrite
 from worker.contours import PlanarContour, nested_contours, planar_contours
 from worker.draft_mark import made_by, mark, quality_text
 from worker.errors import PenumbraError
+from worker.patient_study import ObjectIdentity
 from worker.result import Result, StructureResult
 from worker.roi_naming import BOUNDS, DEFAULT_NAMING, RoiNaming
 from worker.round_trip import prove, prove_fields
 from worker.rtstruct_dataset import (
     Algorithm,
     Roi,
-    RtstructIdentity,
     StructureSetTexts,
     assemble,
 )
@@ -36,7 +36,6 @@ _TRUTH_COLOURS: Final = (
 )
 
 __all__ = [
-    "RtstructIdentity",
     "WrittenRtstruct",
     "build_rtstruct",
     "write_and_prove",
@@ -59,7 +58,7 @@ class WrittenRtstruct:
 
 
 def write_rtstruct(
-    result: Result, path: Path, *, naming: RoiNaming = DEFAULT_NAMING, identity: RtstructIdentity
+    result: Result, path: Path, *, naming: RoiNaming = DEFAULT_NAMING, identity: ObjectIdentity
 ) -> dict[str, dict[str, str]]:
     """Write an RTSTRUCT, read it back and prove that it shows the result.
 
@@ -80,7 +79,7 @@ def write_rtstruct(
 
 
 def write_and_prove(
-    result: Result, path: Path, *, naming: RoiNaming = DEFAULT_NAMING, identity: RtstructIdentity
+    result: Result, path: Path, *, naming: RoiNaming = DEFAULT_NAMING, identity: ObjectIdentity
 ) -> WrittenRtstruct:
     """As `write_rtstruct`, and return the round-trip proof as well."""
     dataset = build_rtstruct(result, naming=naming, identity=identity)
@@ -99,7 +98,7 @@ def write_and_prove(
 
 
 def build_rtstruct(
-    result: Result, *, naming: RoiNaming = DEFAULT_NAMING, identity: RtstructIdentity
+    result: Result, *, naming: RoiNaming = DEFAULT_NAMING, identity: ObjectIdentity
 ) -> Dataset:
     """The RTSTRUCT of a result: first all means, then the bounds; what has no contour is left out.
 
@@ -122,7 +121,7 @@ def write_contours(
     fields: Mapping[str, tuple[NDArray[np.floating], float]],
     path: Path,
     *,
-    identity: RtstructIdentity,
+    identity: ObjectIdentity,
     label: str = "TRUTH",
 ) -> list[str]:
     """Write plain contours, such as a phantom's truth, as an RTSTRUCT, with the same proof.

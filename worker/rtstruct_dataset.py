@@ -6,24 +6,23 @@ from typing import Final
 
 import numpy as np
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from worker.contours import PlanarContour, ring_area
 from worker.errors import ResultImplausible
+from worker.file_meta import file_meta
 from worker.patient_study import ObjectIdentity, copy_patient_and_study, copy_undecoded
 from worker.rt_utils_adapter import Reference, contour_item, roi_items, skeleton
 from worker.series import CTSeries
 from worker.software_version import SOFTWARE_VERSION
-from worker.uids import IMPLEMENTATION_CLASS_UID, uid_from
+from worker.uids import uid_from
 
 MAX_CONTOUR_DATA_BYTES: Final = 65_534
 _FARTHEST_MM: Final = 10_000.0
 _CONTOUR_DATA: Final = Tag("ContourData")
-
-RtstructIdentity = ObjectIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,7 @@ def assemble(
     series: CTSeries,
     rois: Sequence[Roi],
     texts: StructureSetTexts,
-    identity: RtstructIdentity,
+    identity: ObjectIdentity,
     *,
     algorithm: Algorithm | None = None,
 ) -> Dataset:
@@ -112,7 +111,7 @@ def _references(series: CTSeries) -> list[Reference]:
     ]
 
 
-def _add_identity(dataset: Dataset, series: CTSeries, identity: RtstructIdentity) -> None:
+def _add_identity(dataset: Dataset, series: CTSeries, identity: ObjectIdentity) -> None:
     """Everything about patient, study, equipment and time that rt-utils left out or made up."""
     for keyword in ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "InstitutionName"):
         if keyword in dataset:
@@ -135,12 +134,7 @@ def _add_identity(dataset: Dataset, series: CTSeries, identity: RtstructIdentity
     dataset.SeriesNumber = "1"
     dataset.InstanceNumber = "1"
     dataset.ApprovalStatus = "UNAPPROVED"
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = RTStructureSetStorage
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    dataset.file_meta = meta
+    dataset.file_meta = file_meta(RTStructureSetStorage, dataset.SOPInstanceUID, ImplicitVRLittleEndian)
 
 
 def _add_texts(dataset: Dataset, texts: StructureSetTexts) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from models.monte_carlo import Sampling
 from worker.bundle_info import open_bundle
 from worker.errors import Cancelled, PenumbraError, Rejected
+from worker.figures import figures_of
 from worker.guard import check_series
 from worker.job_folder import (
     PREVIEW_NAME,
@@ -24,11 +25,12 @@ from worker.job_folder import (
 )
 from worker.ledger import ProgressReport
 from worker.objects import clear_objects, objects_document, write_further_objects
+from worker.patient_study import ObjectIdentity
 from worker.pipeline import segment
 from worker.plausibility import check_result
 from worker.preview import draw_preview
 from worker.result_file import done_document, ended_document, write_document
-from worker.rtstruct import RtstructIdentity, write_and_prove
+from worker.rtstruct import write_and_prove
 from worker.series import read_series
 from worker.settings import WorkerSettings
 
@@ -83,14 +85,15 @@ def _contour(
     result = replace(result, findings=(*series.findings, *findings, *result.findings, *doubts))
     progress(ProgressReport(stage="writing", percent=95.0))
     start = time.perf_counter()
-    identity = RtstructIdentity(seed=request.job_id, created=datetime.now(UTC))
+    identity = ObjectIdentity(seed=request.job_id, created=datetime.now(UTC))
     written = write_and_prove(result, out / RTSTRUCT_NAME, identity=identity)
     draw_preview(result, out / PREVIEW_NAME)
-    further = write_further_objects(result, request, out, identity=identity)
+    figures = figures_of(result)
+    further = write_further_objects(result, figures, request, out, identity=identity)
     result = replace(result, findings=(*result.findings, *further.findings))
     seconds = {"read": round(read_s, 3), **result.seconds, "write": round(time.perf_counter() - start, 3)}
     document = {
-        **done_document(replace(result, seconds=seconds), written.roi_names, written.dsc),
+        **done_document(replace(result, seconds=seconds), figures, written),
         "objects": objects_document(out, further),
     }
     write_document(document, out)

@@ -23,8 +23,9 @@ from worker.errors import (
 )
 from worker.finding import Finding
 from worker.grid import Grid
-from worker.instance_files import DAMAGED, InstanceFile, name_some, read_ct_headers
+from worker.instance_files import InstanceFile, name_some, read_ct_headers
 from worker.slice_geometry import SlicePlane, stack_slices
+from worker.unchecked_values import numbers_of
 
 MIN_SLICES: Final = 20
 MAX_VOXELS: Final = 400_000_000
@@ -161,21 +162,20 @@ def _without_other_planes(
 ) -> tuple[list[InstanceFile], list[Finding]]:
     """Leave out sagittal and coronal images (scout views without their mark, reformats) of a transverse series."""
     others = [i for i in instances if _is_upright(i.header)]
-    rest = len(instances) - len(others)
-    if not others or rest < MIN_SLICES:
-        return instances, []
-    message = f"{len(others)} images that are not transverse were set aside among {rest} that are: {name_some(others)}."
     kept = [i for i in instances if i not in others]
+    if not others or len(kept) < MIN_SLICES:
+        return instances, []
+    named = name_some(others)
+    message = (
+        f"{len(others)} images that are not transverse were set aside among {len(kept)} that are: {named}."
+    )
     return kept, [Finding(code="other-planes-left-out", message=message)]
 
 
 def _is_upright(header: Dataset) -> bool:
     """Whether the image's plane is rather sagittal or coronal than transverse; False if it cannot be told."""
-    try:
-        orientation = np.asarray(header["ImageOrientationPatient"].value, dtype=np.float64)
-        return bool(abs(np.cross(orientation[:3], orientation[3:])[2]) < UPRIGHT)
-    except (*DAMAGED, IndexError):
-        return False
+    orientation = numbers_of(header, "ImageOrientationPatient", 6)
+    return orientation is not None and bool(abs(np.cross(orientation[:3], orientation[3:])[2]) < UPRIGHT)
 
 
 def _check_values(instance: InstanceFile) -> None:
@@ -229,11 +229,8 @@ def _plane(instance: InstanceFile) -> SlicePlane:
 
 def _numbers(instance: InstanceFile, keyword: str, count: int) -> NDArray[np.float64]:
     """An attribute's numbers (count,), or MissingAttribute."""
-    try:
-        numbers = np.atleast_1d(np.asarray(instance.header[keyword].value, dtype=np.float64))
-    except DAMAGED:
-        raise _missing(instance, keyword) from None
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+    numbers = numbers_of(instance.header, keyword, count)
+    if numbers is None:
         raise _missing(instance, keyword)
     return numbers
 

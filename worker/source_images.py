@@ -4,20 +4,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
+from worker.patient_study import REQUIRED
 from worker.series import CTSeries
-
-# highdicom decodes and encodes identity; ours is copied undecoded afterwards (`worker/patient_study.py`).
-_LEFT_EMPTY = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
 
 
 def source_images(series: CTSeries) -> list[Dataset]:
@@ -28,7 +16,9 @@ def source_images(series: CTSeries) -> list[Dataset]:
     images = []
     for number, (header, uid) in enumerate(zip(series.headers, series.sop_instance_uids, strict=True)):
         image = Dataset()
-        for keyword in _LEFT_EMPTY:
+        for (
+            keyword
+        ) in REQUIRED:  # highdicom would decode and encode them; `stamp` copies them undecoded afterwards
             setattr(image, keyword, "")
         image.SOPClassUID = str(header.SOPClassUID)
         image.SOPInstanceUID = uid

@@ -37,32 +37,8 @@ LOSSLESS: Final = tuple(UID(syntax) for syntax in PLUGINS)
 # be given. JPEG 2000 .91 and Part 2 may hold lossless images, but nothing outside the codestream says so.
 _WITH_LOSS: Final = frozenset(
     f"1.2.840.10008.1.2.4.{n}"
-    for n in (
-        50,
-        51,
-        52,
-        53,
-        54,
-        55,
-        56,
-        59,
-        60,
-        61,
-        62,
-        63,
-        64,
-        81,
-        91,
-        93,
-        100,
-        101,
-        102,
-        103,
-        104,
-        105,
-        106,
-    )
-) | {"1.2.840.10008.1.2.4.107", "1.2.840.10008.1.2.4.108", "1.2.840.10008.1.2.4.203"}
+    for n in "50 51 52 53 54 55 56 59 60 61 62 63 64 81 91 93 100 101 102 103 104 105 106 107 108 203".split()
+)
 
 
 def is_readable(syntax: str | None) -> bool:

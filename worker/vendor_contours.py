@@ -18,9 +18,22 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RTStructureSetStorage
 
 from worker.errors import Rejected
 from worker.instance_files import is_dicom
-from worker.vendor_values import BROKEN, bytes_of, integer_of, items_at, items_of, text_of, transfer_syntax
+from worker.unchecked_values import (
+    DAMAGED,
+    bytes_of,
+    integer_of,
+    items_at,
+    items_of,
+    text_of,
+    transfer_syntax,
+)
 
 CLOSED: Final = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+REFERENCED_SERIES: Final = (
+    "ReferencedFrameOfReferenceSequence",
+    "RTReferencedStudySequence",
+    "RTReferencedSeriesSequence",
+)
 MAX_DS_BYTES: Final = 16
 MAX_FILE_BYTES: Final = 1_000_000_000
 _NO_POINTS: Final = np.zeros((0, 3))
@@ -115,12 +128,7 @@ class VendorStructureSet:
     def listed_images(self) -> dict[str, str]:
         """Images that Referenced Frame of Reference Sequence lists: SOP Instance UID to Series Instance UID."""
         listed = {}
-        path = (
-            "ReferencedFrameOfReferenceSequence",
-            "RTReferencedStudySequence",
-            "RTReferencedSeriesSequence",
-        )
-        for series in items_at(self.dataset, *path):
+        for series in items_at(self.dataset, *REFERENCED_SERIES):
             for image in items_of(series, "ContourImageSequence"):
                 listed[text_of(image, "ReferencedSOPInstanceUID")] = text_of(series, "SeriesInstanceUID")
         return listed
@@ -143,7 +151,7 @@ def read_structure_set(path: Path) -> VendorStructureSet:
     try:
         dataset = dcmread(path, force=True)
         structure_set = parse_structure_set(dataset)
-    except BROKEN:
+    except DAMAGED:
         raise NotStructureSet("The file is damaged and cannot be read.") from None
     kind, modality = text_of(dataset, "SOPClassUID"), text_of(dataset, "Modality")
     if kind not in {"", RTStructureSetStorage} or (not kind and modality != "RTSTRUCT"):

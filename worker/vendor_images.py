@@ -17,11 +17,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from worker.errors import NoDicom
+from worker.grid import extents_of
 from worker.instance_files import is_dicom
 from worker.series import CTSeries
-from worker.vendor_values import BROKEN, bytes_of, text_of, transfer_syntax
+from worker.unchecked_values import DAMAGED, bytes_of, numbers_of, text_of, transfer_syntax
 
 SAME_HEIGHT_MM: Final = 0.01
+MOST_MM: Final = 1e7
 IDENTITY: Final = (
     "PatientID",
     "PatientName",
@@ -92,9 +94,7 @@ class ImageStack:
         levels, of_plane = _levels(self._heights)
         if len(levels) == 1:
             return np.ones(len(self.planes))
-        steps = np.diff(levels)
-        each = (np.concatenate([steps[:1], steps]) + np.concatenate([steps, steps[-1:]])) / 2
-        return np.asarray(each[of_plane])
+        return np.asarray(extents_of(levels)[of_plane])
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:
@@ -192,7 +192,7 @@ def _header(path: Path) -> Dataset | None:
         if transfer_syntax(path) == DeflatedExplicitVRLittleEndian:
             return Dataset()  # a few kilobytes may become gigabytes
         return dcmread(path, stop_before_pixels=True, force=True)
-    except BROKEN:
+    except DAMAGED:
         return Dataset()
 
 
@@ -228,9 +228,6 @@ def _plane(header: Dataset) -> ImagePlane | None:
 
 
 def _numbers(header: Dataset, keyword: str, count: int) -> NDArray[np.float64] | None:
-    try:
-        numbers = np.atleast_1d(np.asarray(header[keyword].value, dtype=np.float64))
-    except BROKEN:
-        return None
-    usable = numbers.shape == (count,) and bool(np.isfinite(numbers).all()) and np.abs(numbers).max() < 1e7
-    return numbers if usable else None
+    """As `numbers_of`, of a size that a patient or an image can have."""
+    numbers = numbers_of(header, keyword, count)
+    return numbers if numbers is not None and np.abs(numbers).max() < MOST_MM else None

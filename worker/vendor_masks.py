@@ -13,10 +13,9 @@ from typing import Final
 from worker.raster import Raster, combine, fill, share_pixels
 from worker.vendor_contours import VendorContour, VendorRoi, VendorStructureSet
 from worker.vendor_images import ImageStack
-from worker.vendor_placing import Placed, place
+from worker.vendor_placing import Placed, lies_beyond, place
 
 NOTED_OFF_MM: Final = 0.01
-_SLACK_MM: Final = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,5 +136,5 @@ def _usable(
     placed = place(contour, stack)
     if not placed.parallel:
         return None, "not-parallel"
-    allowed = stack.thickness_mm[placed.plane] / 2 + _SLACK_MM if off_slice_mm is None else off_slice_mm
-    return (placed, "") if placed.off_mm <= allowed else (None, "off-images")
+    off = lies_beyond(placed, stack) if off_slice_mm is None else placed.off_mm > off_slice_mm
+    return (None, "off-images") if off else (placed, "")

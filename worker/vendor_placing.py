@@ -11,6 +11,7 @@ from worker.vendor_images import ImageStack
 
 FLAT_MM: Final = 0.05  # writers round coordinates to 0.1 mm at worst
 _TIE_MM: Final = 1e-6
+_SLACK_MM: Final = 0.01
 
 Reference = Literal["right", "none", "unknown", "wrong"]
 
@@ -64,6 +65,11 @@ def place(contour: VendorContour, stack: ImageStack) -> Placed:
         reference=_reference(contour, named, plane),
         points_px=points_px,
     )
+
+
+def lies_beyond(placed: Placed, stack: ImageStack) -> bool:
+    """Whether a contour lies farther from its image than half the way to the next."""
+    return bool(placed.off_mm > stack.thickness_mm[placed.plane] / 2 + _SLACK_MM)
 
 
 def _reference(contour: VendorContour, named: list[int], plane: int) -> Reference:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from worker.vendor_values import BROKEN
+from worker.unchecked_values import DAMAGED
 from worker.verify_codes import SEVERITIES, Objection, shown_uid
 from worker.verify_contours import contour_objections
 from worker.verify_encoding import encoding_objections
@@ -106,5 +106,5 @@ def _of_part(part: str, subject: Subject) -> Iterator[Objection]:
     """The objections of one part; one that stumbles over a damaged value says so, and the others go on."""
     try:
         yield from _PARTS[part](subject)
-    except BROKEN:
+    except DAMAGED:
         yield Objection(code="damaged-part", message=f"Its {part} could not be looked at to the end.")

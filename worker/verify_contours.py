@@ -11,7 +11,7 @@ from worker.contours import ring_area
 from worker.polygon_checks import crosses_itself, has_loose_keyhole
 from worker.vendor_contours import CLOSED, VendorContour
 from worker.vendor_images import ImageStack
-from worker.vendor_placing import Placed
+from worker.vendor_placing import Placed, lies_beyond
 from worker.verify_codes import Objection
 from worker.verify_subject import LaidRoi, Subject
 
@@ -22,7 +22,6 @@ OUTSIDE_PX: Final = 1.0
 TINY_PX: Final = 4.0
 NO_AREA_MM2: Final = 0.01
 _OPEN: Final = frozenset({"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"})
-_SLACK_MM: Final = 0.01
 _Item = TypeVar("_Item")
 
 
@@ -122,7 +121,7 @@ def _places(laid: LaidRoi, stack: ImageStack) -> Iterator[Objection]:
         "lie in planes that are not the images'",
     )
     flat = [placed for placed in laid.placed if placed.parallel]
-    beyond = [p for p in flat if p.off_mm > stack.thickness_mm[p.plane] / 2 + _SLACK_MM]
+    beyond = [p for p in flat if lies_beyond(p, stack)]
     farthest = max((p.off_mm for p in beyond), default=0.0)
     yield from _some(laid, "off-images", beyond, f"lie up to {farthest:.2f} mm beyond the images")
     off = [p for p in flat if p not in beyond and p.off_mm > ON_SLICE_MM]

@@ -13,9 +13,10 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 from pydicom.valuerep import validate_value
 
+from worker.patient_study import REQUIRED
 from worker.rtstruct_dataset import MAX_CONTOUR_DATA_BYTES
+from worker.unchecked_values import DAMAGED, bytes_of, items_of, text_of
 from worker.vendor_contours import VendorContour
-from worker.vendor_values import BROKEN, bytes_of, items_of, text_of
 from worker.verify_codes import Objection, shown_uid
 from worker.verify_subject import Subject
 
@@ -31,15 +32,7 @@ _TYPE_1: Final = (
     "StructureSetROISequence",
 )
 _TYPE_2: Final = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
+    *REQUIRED,
     "SeriesNumber",
     "OperatorsName",
     "Manufacturer",
@@ -152,7 +145,7 @@ def _broken_values(dataset: Dataset, depth: int) -> Iterator[str]:
                     yield from _broken_values(item, depth - 1)
             elif element is not None and not _is_valid(element):
                 yield _name(element)
-        except BROKEN:
+        except DAMAGED:
             yield keyword_for_tag(tag) or str(tag)
 
 

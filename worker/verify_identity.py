@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from worker.unchecked_values import bytes_of, items_at, items_of, text_of
+from worker.vendor_contours import REFERENCED_SERIES
 from worker.vendor_images import ImageStack
-from worker.vendor_values import bytes_of, items_at, items_of, text_of
 from worker.verify_codes import Objection, shown_uid
 from worker.verify_subject import Subject
-
-_FRAMES = "ReferencedFrameOfReferenceSequence"
-_SERIES = (_FRAMES, "RTReferencedStudySequence", "RTReferencedSeriesSequence")
 
 
 def identity_objections(subject: Subject) -> Iterator[Objection]:
@@ -55,7 +53,9 @@ def _study_and_series(subject: Subject) -> Iterator[Objection]:
     studies = {text_of(dataset, "StudyInstanceUID")} - {""}
     if studies and image["StudyInstanceUID"] not in studies:
         yield Objection(code="other-study", message="Its study is not the CT's.")
-    referenced = [text_of(study, "ReferencedSOPInstanceUID") for study in items_at(dataset, *_SERIES[:2])]
+    referenced = [
+        text_of(study, "ReferencedSOPInstanceUID") for study in items_at(dataset, *REFERENCED_SERIES[:2])
+    ]
     foreign = [uid for uid in referenced if uid not in {"", image["StudyInstanceUID"]}]
     if foreign:
         yield Objection(
@@ -65,7 +65,7 @@ def _study_and_series(subject: Subject) -> Iterator[Objection]:
         )
     if text_of(dataset, "SeriesInstanceUID") in subject.stacks:
         yield Objection(code="series-of-images", message="Its Series Instance UID is that of images.")
-    listed = {text_of(series, "SeriesInstanceUID") for series in items_at(dataset, *_SERIES)} - {""}
+    listed = {text_of(series, "SeriesInstanceUID") for series in items_at(dataset, *REFERENCED_SERIES)} - {""}
     if listed and image["SeriesInstanceUID"] not in listed:
         yield Objection(
             code="other-series",
@@ -78,7 +78,7 @@ def _frames(subject: Subject) -> Iterator[Objection]:
     dataset = subject.structure_set.dataset
     frame = subject.stack.planes[0].uids["FrameOfReferenceUID"]
     top = text_of(dataset, "FrameOfReferenceUID")
-    listed = [text_of(item, "FrameOfReferenceUID") for item in items_of(dataset, _FRAMES)]
+    listed = [text_of(item, "FrameOfReferenceUID") for item in items_of(dataset, REFERENCED_SERIES[0])]
     if not any(listed):
         message = "Referenced Frame of Reference Sequence names no frame."
         yield Objection(code="no-frame", message=message)
@@ -102,7 +102,7 @@ def _image_list(subject: Subject) -> Iterator[Objection]:
     dataset, stack = subject.structure_set.dataset, subject.stack
     entries = [
         (text_of(image, "ReferencedSOPInstanceUID"), text_of(image, "ReferencedSOPClassUID"))
-        for image in items_at(dataset, *_SERIES, "ContourImageSequence")
+        for image in items_at(dataset, *REFERENCED_SERIES, "ContourImageSequence")
     ]
     if not entries:
         yield Objection(code="no-image-list", message="It does not list the images that it was drawn on.")

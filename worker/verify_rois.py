@@ -7,12 +7,12 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
+from worker.roi_naming import MAX_NAME
+from worker.unchecked_values import bytes_of, items_of, text_of
 from worker.vendor_contours import VendorRoi
-from worker.vendor_values import bytes_of, items_of, text_of
 from worker.verify_codes import Objection
 from worker.verify_subject import LaidRoi, Subject
 
-MAX_NAME: Final = 16
 # PS3.3 C.8.8.8.1
 DEFINED_TYPES: Final = frozenset(
     "EXTERNAL PTV CTV GTV TREATED_VOLUME IRRAD_VOLUME OAR BOLUS AVOIDANCE ORGAN MARKER REGISTRATION ISOCENTER "

@@ -9,10 +9,10 @@ from typing import Final
 
 from worker.prepare_record import without_patient
 from worker.raster import Raster, fill
+from worker.unchecked_values import bytes_of, transfer_syntax
 from worker.vendor_contours import VendorRoi, VendorStructureSet, read_structure_set
 from worker.vendor_images import IDENTITY, ImageStack, read_images
 from worker.vendor_placing import Placed, place
-from worker.vendor_values import bytes_of, transfer_syntax
 
 _SHOWN: Final = 64
 _FILLED: Final = 20_000  # a longer contour is objected to; filling it would cost gigabytes

@@ -14,9 +14,9 @@ import numpy as np
 
 from worker.contours import ring_area
 from worker.raster import Raster, combine, share_pixels
+from worker.unchecked_values import text_of
 from worker.vendor_images import ImageStack
 from worker.vendor_placing import Placed
-from worker.vendor_values import text_of
 from worker.verify_codes import Objection
 from worker.verify_rois import DEFINED_TYPES
 from worker.verify_subject import LaidRoi, Subject

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,11 +57,8 @@ def part_of(grid: Grid, box_zyx: tuple[slice, slice, slice]) -> Grid:
     """The grid of a box of voxels."""
     x, y, z = box_zyx[::-1]
     origin = grid.to_patient((x.start, y.start, z.start))
-    return Grid(
+    return replace(
+        grid.slab(z.start, z.stop),
         size_xyz=(x.stop - x.start, y.stop - y.start, z.stop - z.start),
-        spacing_mm=grid.spacing_mm,
         origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
-        direction=grid.direction,
-        frame_of_reference_uid=grid.frame_of_reference_uid,
-        slice_offsets_mm=grid.slab(z.start, z.stop).slice_offsets_mm,
     )

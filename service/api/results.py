@@ -52,13 +52,13 @@ def list_objects(job: JobDep) -> ObjectList:
 @router.get("/objects/{name}", response_class=FileResponse)
 def get_object(job: JobDep, name: str, if_none_match: IfNoneMatch = None) -> Response:
     """One of the objects, by the name that the list gives it."""
-    known = {each.name for each in ObjectList.of(job).objects}
-    suffix = name.rpartition(".")[2]
+    if name not in {each.name for each in ObjectList.of(job).objects}:
+        raise _no_such_file(job)
     return _file(
         job,
-        name if name in known else "",
-        media_type=MEDIA_TYPES.get(suffix, "application/octet-stream"),
-        download_name=f"{job.id}-{name}" if name in known else None,
+        name,
+        media_type=MEDIA_TYPES[name.rpartition(".")[2]],
+        download_name=f"{job.id}-{name}",
         known_etags=if_none_match,
     )
 
@@ -71,19 +71,23 @@ def _file(
     download_name: str | None = None,
     known_etags: str | None = None,
 ) -> Response:
-    path = None if job.result_dir is None or not name else job.result_dir / name
+    path = None if job.result_dir is None else job.result_dir / name
     if path is None or not path.is_file():
-        raise Problem(
-            404,
-            "no-result",
-            detail=f"The job is {job.state} and has no such file.",
-            remedy="Follow /events until the job is done; see `reason` where it did not end well.",
-        )
+        raise _no_such_file(job)
     etag = _etag(path)
     if known_etags is not None and _matches(known_etags, etag):
         return Response(status_code=304, headers={"ETag": etag})
     # FileResponse quotes the name as RFC 6266 wants it; it answers Range against our ETag.
     return FileResponse(path, media_type=media_type, filename=download_name, headers={"ETag": etag})
+
+
+def _no_such_file(job: Job) -> Problem:
+    return Problem(
+        404,
+        "no-result",
+        detail=f"The job is {job.state} and has no such file.",
+        remedy="Follow /events until the job is done; see `reason` where it did not end well.",
+    )
 
 
 def _etag(path: Path) -> str:

@@ -12,8 +12,9 @@ from service.cli import app
 from service.physics import add_commands
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
+from worker.patient_study import ObjectIdentity
 from worker.phantom_case import CREATED
-from worker.rtstruct import RtstructIdentity, write_contours
+from worker.rtstruct import write_contours
 from worker.series import read_series
 from worker.voi import LPS_AXES
 
@@ -39,7 +40,7 @@ def small(tmp_path_factory) -> SimpleNamespace:
     write_ct_series(np.zeros(grid.shape_zyx, np.int16), grid, folder / "ct", patient=patient, uid_seed="box")
     box = np.zeros(grid.shape_zyx)
     box[5:9, 6:14, 6:14] = 1
-    identity = RtstructIdentity(seed="box", created=CREATED)
+    identity = ObjectIdentity(seed="box", created=CREATED)
     write_contours(read_series(folder / "ct"), {"Box": (box, 0.5)}, folder / "rs.dcm", identity=identity)
     return SimpleNamespace(rs=folder / "rs.dcm", ct=folder / "ct")
 

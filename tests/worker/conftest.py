@@ -1,5 +1,7 @@
 """Synthetic series, structures and results for the tests of the worker."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,11 +10,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydicom import dcmread, dcmwrite
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    JPEGLossless,
+    JPEGLosslessSV1,
+)
 
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
+from worker.patient_study import ObjectIdentity
 from worker.result import Result, StructureResult
-from worker.rtstruct import RtstructIdentity, write_rtstruct
+from worker.rtstruct import write_rtstruct
 from worker.series import CTSeries, read_series
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -166,6 +176,34 @@ def result_of(series: CTSeries, *, bundle: Bundle | None = None, structures=None
     )
 
 
+DCMCJPEG = {JPEGLossless: ["+el"], JPEGLosslessSV1: ["+e1"]}
+
+
+def encode(path, syntax):
+    """Rewrite one instance in another transfer syntax without loss; its UIDs stay."""
+    dataset = dcmread(path)
+    uid, series = dataset.SOPInstanceUID, dataset.SeriesInstanceUID
+    if syntax in DCMCJPEG:
+        if shutil.which("dcmcjpeg") is None:
+            pytest.skip("dcmcjpeg (DCMTK) is not installed")
+        target = path.with_suffix(".jpg")
+        subprocess.run(["dcmcjpeg", *DCMCJPEG[syntax], "+un", path, target], check=True)
+        target.replace(path)
+    elif syntax == ExplicitVRBigEndian:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dcmwrite(path, dataset, implicit_vr=False, little_endian=False, force_encoding=True)
+    elif syntax == DeflatedExplicitVRLittleEndian:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.save_as(path)
+    else:
+        dataset.compress(syntax, generate_instance_uid=False)
+        dataset.save_as(path)
+    after = dcmread(path, stop_before_pixels=True)
+    assert after.file_meta.TransferSyntaxUID == syntax
+    assert (after.SOPInstanceUID, after.SeriesInstanceUID) == (uid, series)
+
+
 @pytest.fixture(scope="session")
 def draw() -> SimpleNamespace:
     """The drawing functions above, for tests cannot import a conftest."""
@@ -176,6 +214,7 @@ def draw() -> SimpleNamespace:
         ball=ball,
         pelvis=pelvis_hu,
         head=head_hu,
+        encode=encode,
         structure=structure,
         result=result_of,
         bundle=Bundle,
@@ -184,7 +223,7 @@ def draw() -> SimpleNamespace:
     )
 
 
-IDENTITY = RtstructIdentity(seed="job-1", created=datetime(2026, 11, 24, 12, 0, tzinfo=UTC))
+IDENTITY = ObjectIdentity(seed="job-1", created=datetime(2026, 11, 24, 12, 0, tzinfo=UTC))
 
 
 @pytest.fixture(scope="session")

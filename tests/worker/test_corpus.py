@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from pydicom import dcmread, dcmwrite
+from pydicom import dcmread
 from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -32,8 +32,9 @@ from pydicom.uid import (
 from worker.contours import ring_area
 from worker.ct_writer import write_ct_series
 from worker.errors import Rejected
+from worker.patient_study import ObjectIdentity
 from worker.round_trip import rasterise
-from worker.rtstruct import RtstructIdentity, write_contours
+from worker.rtstruct import write_contours
 from worker.series import read_series
 from worker.uids import uid_from
 
@@ -43,7 +44,7 @@ SPHERES = {"R25": ((-14.0, 2.0, 0.5), 25.0), "R8": ((29.0, -5.0, 2.5), 8.0)}
 VOLUME_TOLERANCE = {"R25": 0.003, "R8": 0.01}
 SIZE, SPACING = (82, 60, 28), (1.0, 1.0, 2.0)  # columns, rows, slices; mm
 AXIAL = (1, 0, 0, 0, 1, 0, 0, 0, 1)
-IDENTITY = RtstructIdentity(seed="corpus", created=datetime(2026, 11, 24, 12, 0, tzinfo=UTC))
+IDENTITY = ObjectIdentity(seed="corpus", created=datetime(2026, 11, 24, 12, 0, tzinfo=UTC))
 LOW_HU, RANGE_HU = -1000, 2000
 
 
@@ -326,29 +327,7 @@ def write_variant(variant, folder, draw):
     if variant.folder:
         variant.folder(folder, draw)
     for path in folder.iterdir() if variant.syntax else ():
-        encode(path, variant.syntax)
-
-
-def encode(path, syntax):
-    """Rewrite an instance in another transfer syntax without loss."""
-    if syntax in (JPEGLossless, JPEGLosslessSV1):
-        if shutil.which("dcmcjpeg") is None:
-            pytest.skip("dcmcjpeg (DCMTK) is not installed")
-        option = "+el" if syntax == JPEGLossless else "+e1"
-        subprocess.run(["dcmcjpeg", option, "+un", path, path.with_suffix(".jpg")], check=True)
-        path.with_suffix(".jpg").replace(path)
-        return
-    dataset = dcmread(path)
-    if syntax == ExplicitVRBigEndian:
-        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
-        dataset.file_meta.TransferSyntaxUID = syntax
-        dcmwrite(path, dataset, implicit_vr=False, little_endian=False, force_encoding=True)
-    elif syntax == DeflatedExplicitVRLittleEndian:
-        dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.save_as(path)
-    else:
-        dataset.compress(syntax, generate_instance_uid=False)
-        dataset.save_as(path)
+        draw.encode(path, variant.syntax)
 
 
 def fields_of(series):

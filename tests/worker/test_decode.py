@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from pydicom import dcmread, dcmwrite
+from pydicom import dcmread
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -29,32 +29,6 @@ from worker.series import read_series
 
 COMPRESSED = (RLELossless, JPEG2000Lossless, JPEGLSLossless, JPEGLossless, JPEGLosslessSV1)
 SIZE = (36, 40)  # rows, columns: OpenJPEG wants 32 at least
-DCMCJPEG = {JPEGLossless: ["+el"], JPEGLosslessSV1: ["+e1"]}
-
-
-def encode(path, syntax):
-    """Rewrite one instance in another transfer syntax without loss; its UIDs stay."""
-    dataset = dcmread(path)
-    uid, series = dataset.SOPInstanceUID, dataset.SeriesInstanceUID
-    if syntax in DCMCJPEG:
-        if shutil.which("dcmcjpeg") is None:
-            pytest.skip("dcmcjpeg (DCMTK) is not installed")
-        target = path.with_suffix(".jpg")
-        subprocess.run(["dcmcjpeg", *DCMCJPEG[syntax], "+un", path, target], check=True)
-        target.replace(path)
-    elif syntax == ExplicitVRBigEndian:
-        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
-        dataset.file_meta.TransferSyntaxUID = syntax
-        dcmwrite(path, dataset, implicit_vr=False, little_endian=False, force_encoding=True)
-    elif syntax == DeflatedExplicitVRLittleEndian:
-        dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.save_as(path)
-    else:
-        dataset.compress(syntax, generate_instance_uid=False)
-        dataset.save_as(path)
-    after = dcmread(path, stop_before_pixels=True)
-    assert after.file_meta.TransferSyntaxUID == syntax
-    assert (after.SOPInstanceUID, after.SeriesInstanceUID) == (uid, series)
 
 
 def scene(draw):
@@ -72,7 +46,7 @@ def test_a_series_of_every_lossless_encoding_is_read_by_one_child(make_ct, draw,
     syntaxes = [*COMPRESSED, ExplicitVRBigEndian, None]
     for n, path in enumerate(sorted(folder.iterdir())):
         if syntaxes[n % len(syntaxes)]:
-            encode(path, syntaxes[n % len(syntaxes)])
+            draw.encode(path, syntaxes[n % len(syntaxes)])
     started = []
     monkeypatch.setattr(
         decode, "_started", lambda work, start=decode._started: started.append(1) or start(work)
@@ -86,7 +60,7 @@ def test_a_deflated_series_is_read_with_its_headers(make_ct, draw):
     folder = make_ct(hu, grid)
     plain = read_series(folder)
     for path in folder.iterdir():
-        encode(path, DeflatedExplicitVRLittleEndian)
+        draw.encode(path, DeflatedExplicitVRLittleEndian)
     series = read_series(folder)
     assert (series.hu == hu).all()
     assert series.sop_instance_uids == plain.sop_instance_uids
@@ -118,7 +92,7 @@ def test_twelve_bits_signed_and_unsigned(make_ct, draw, syntax, signed):
         dataset.PixelRepresentation = 1
         dataset.save_as(path)
     else:
-        encode(path, syntax)
+        draw.encode(path, syntax)
     assert (read_series(folder).hu[3] == np.maximum(values, -1024)).all()
 
 
@@ -172,7 +146,7 @@ def claim_huge(frame):
 def test_a_damaged_codestream_is_named(make_ct, draw, syntax, change, why):
     folder = make_ct(grid=draw.grid((40, 36, 22)))
     path = sorted(folder.iterdir())[7]
-    encode(path, syntax)
+    draw.encode(path, syntax)
     uid = replace_frame(path, change)
     with pytest.raises(UnreadableInstance, match=why) as caught:
         read_series(folder)
@@ -182,7 +156,7 @@ def test_a_damaged_codestream_is_named(make_ct, draw, syntax, change, why):
 def test_a_deflated_bomb_is_refused_before_it_fills_memory(make_ct, draw):
     folder = make_ct(grid=draw.grid((40, 36, 22)))
     path = sorted(folder.iterdir())[7]
-    encode(path, DeflatedExplicitVRLittleEndian)
+    draw.encode(path, DeflatedExplicitVRLittleEndian)
     start = 144 + struct.unpack("<I", path.read_bytes()[140:144])[0]
     packer = zlib.compressobj(9, wbits=-15)
     bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(400)) + packer.flush()
@@ -206,7 +180,7 @@ CHILDREN = {
 def test_a_codec_that_crashes_or_hangs_costs_only_the_child(make_ct, draw, monkeypatch, child):
     folder = make_ct(grid=draw.grid((40, 36, 22)))
     path = sorted(folder.iterdir())[2]
-    encode(path, RLELossless)
+    draw.encode(path, RLELossless)
     monkeypatch.setattr(decode, "_CHILD", (sys.executable, "-c", CHILDREN[child]))
     monkeypatch.setattr(decode, "INSTANCE_S", 1.0)
     started = time.monotonic()
@@ -234,7 +208,7 @@ def test_the_child_gets_no_secrets(monkeypatch):
 def test_an_unknown_or_retired_encoding_is_refused_by_name(make_ct, draw):
     folder = make_ct(grid=draw.grid((40, 36, 22)))
     path = sorted(folder.iterdir())[0]
-    encode(path, RLELossless)
+    draw.encode(path, RLELossless)
     dataset = dcmread(path)
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.202"
     dataset.save_as(path)

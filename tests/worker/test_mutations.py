@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from pydicom import dcmread, dcmwrite
+from pydicom import dcmread
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -136,15 +136,8 @@ def three_slices(make_ct, draw, monkeypatch):
         hu = np.random.default_rng(2).integers(-1000, 1000, grid.shape_zyx)
         plain = ImplicitVRLittleEndian if syntax == ImplicitVRLittleEndian else ExplicitVRLittleEndian
         folder = make_ct(hu, grid, name=syntax, TransferSyntaxUID=plain)
-        for path in folder.iterdir() if syntax not in (plain,) else ():
-            dataset = dcmread(path)
-            if syntax == ExplicitVRBigEndian:
-                dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
-                dataset.file_meta.TransferSyntaxUID = syntax
-                dcmwrite(path, dataset, implicit_vr=False, little_endian=False, force_encoding=True)
-            else:
-                dataset.compress(syntax, generate_instance_uid=False)
-                dataset.save_as(path)
+        for path in folder.iterdir() if syntax != plain else ():
+            draw.encode(path, syntax)
         return folder
 
     return make
@@ -188,8 +181,8 @@ def check_correct(series, folder, original):
         if usual and not any(k in dataset for k in ADDED) and dataset.file_meta.get("TransferSyntaxUID"):
             try:
                 pixels = dataset.pixel_array
-            except Exception:  # noqa: BLE001 - pydicom is stricter about the VR of pixels: nothing to compare with
-                continue
+            except (NotImplementedError, TypeError):
+                continue  # pydicom stumbles over the VR or the length of the pixels: nothing to compare with
             wanted = pixels * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
             assert (hu == np.clip(wanted, -1024, 32767)).all()
 

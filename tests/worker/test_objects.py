@@ -77,7 +77,7 @@ def made(result, draw, tmp_path_factory):
         ),
     )
     draw_preview(result, out / "preview.png")
-    further = write_further_objects(result, request, out, identity=draw.identity)
+    further = write_further_objects(result, figures_of(result), request, out, identity=draw.identity)
     assert further.findings == ()
     names = [each["name"] for each in objects_document(out, further)]
     assert names[:6] == [

@@ -21,13 +21,14 @@ from models.structures import STRUCTURES
 from models.training.cases import CASE_SPACING_ZYX_MM, load_case
 from models.training.examples import voi_example
 from worker.ct_writer import write_ct_series
+from worker.patient_study import ObjectIdentity
 from worker.phantom_case import write_phantom_case
 from worker.prepare import OutputInSource, prepare
 from worker.prepare_case import Settings, training_case, working_grid
 from worker.prepare_roi_map import read_roi_map
 from worker.prepare_shape import ContourProblem, shape_of
 from worker.round_trip import rasterise
-from worker.rtstruct import RtstructIdentity, write_contours
+from worker.rtstruct import write_contours
 from worker.series import read_series
 from worker.uids import uid_from
 
@@ -100,7 +101,7 @@ class Clinic:
         paths = []
         for number in range(files):
             paths.append(folder.parent / f"{PATIENT}_{number}.dat")
-            identity = RtstructIdentity(seed=f"{name}{number}", created=self.draw.identity.created)
+            identity = ObjectIdentity(seed=f"{name}{number}", created=self.draw.identity.created)
             write_contours(series, fields, paths[-1], identity=identity)
         for number, path in enumerate(series_files):
             path.rename(path.with_name(f"IM{(number * 7) % len(series_files)}_{PATIENT}"))

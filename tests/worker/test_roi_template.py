@@ -10,9 +10,10 @@ import yaml
 from pydicom import dcmread
 
 from models.structures import STRUCTURES
+from worker.patient_study import ObjectIdentity
 from worker.roi_naming import DEFAULT_NAMING, naming_of, read_template
 from worker.roi_template import DEFAULT_FILE, Template, TemplateError, default_template, schema
-from worker.rtstruct import RtstructIdentity, write_and_prove
+from worker.rtstruct import write_and_prove
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "users" / "template.schema.json"
 CLINIC = """\
@@ -130,7 +131,7 @@ def test_the_rtstruct_is_written_by_it_and_proved(draw, make_series, write, tmp_
     bundle = draw.bundle(intended_use="clinical")
     result = draw.result(series, structures=structures, bundle=bundle)
     template = read_template(write(CLINIC))
-    identity = RtstructIdentity(seed=f"job {template.key}", created=draw.identity.created)
+    identity = ObjectIdentity(seed=f"job {template.key}", created=draw.identity.created)
     written = write_and_prove(result, tmp_path / "r.dcm", naming=naming_of(template), identity=identity)
 
     share = "95" if calibrated else ""

@@ -14,9 +14,10 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from worker.ct_writer import PatientIdentity
 from worker.errors import ResultImplausible, RoundTripFailed
+from worker.patient_study import ObjectIdentity
 from worker.roi_naming import RoiNaming, RoiStyle
 from worker.round_trip import rasterise
-from worker.rtstruct import RtstructIdentity, build_rtstruct, write_and_prove, write_contours, write_rtstruct
+from worker.rtstruct import build_rtstruct, write_and_prove, write_contours, write_rtstruct
 
 STRUCTURES = ["CTV", "Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R", "PenileBulb"]
 IDENTITY_TAGS = [
@@ -146,7 +147,7 @@ def test_what_the_ct_lacks_is_left_empty(make_series, draw, tmp_path, keyword):
 def test_same_seed_and_time_give_the_same_bytes_and_another_seed_another_instance(draw, result, tmp_path):
     """W14."""
     paths = [tmp_path / f"{n}.dcm" for n in range(3)]
-    other = RtstructIdentity(seed="job-2", created=draw.identity.created)
+    other = ObjectIdentity(seed="job-2", created=draw.identity.created)
     for path, identity in zip(paths, (draw.identity, draw.identity, other), strict=True):
         write_rtstruct(result, path, identity=identity)
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -359,5 +360,5 @@ def test_rt_utils_is_used_without_opencv():
 
 
 def test_an_identity_in_another_time_zone_is_written_as_it_is(draw, result):
-    identity = RtstructIdentity(seed="s", created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    identity = ObjectIdentity(seed="s", created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     assert build_rtstruct(result, identity=identity).StructureSetTime == "030405"

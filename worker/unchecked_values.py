@@ -1,21 +1,37 @@
 """Attributes of data sets that nobody has checked: what cannot be read is absent, never an exception."""
 
+import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 
-from worker.instance_files import DAMAGED
-
-BROKEN: Final = (*DAMAGED, ArithmeticError, AssertionError, BytesLengthException, LookupError, zlib.error)
-"""What pydicom raises when a damaged value is converted."""
+# What pydicom raises on damaged files and values, collected over truncations and bit flips; there is no common class.
+DAMAGED: Final = (
+    BytesLengthException,
+    InvalidDicomError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 def text_of(item: Dataset, keyword: str) -> str:
@@ -23,7 +39,7 @@ def text_of(item: Dataset, keyword: str) -> str:
     try:
         value = item.get(keyword)
         return "" if value is None else str(value).strip(" \0")
-    except BROKEN:
+    except DAMAGED:
         return ""
 
 
@@ -35,12 +51,21 @@ def integer_of(item: Dataset, keyword: str) -> int | None:
         return None
 
 
+def numbers_of(item: Dataset, keyword: str, count: int) -> NDArray[np.float64] | None:
+    """An attribute as so many finite numbers (count,); None if it is anything else."""
+    try:
+        numbers = np.atleast_1d(np.asarray(item[keyword].value, dtype=np.float64))
+    except DAMAGED:
+        return None
+    return numbers if numbers.shape == (count,) and bool(np.isfinite(numbers).all()) else None
+
+
 def items_of(item: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence; none if it is absent, or no sequence."""
     try:
         value = item.get(keyword)
         return list(value) if isinstance(value, DicomSequence) else []
-    except BROKEN:
+    except DAMAGED:
         return []
 
 
@@ -61,7 +86,7 @@ def bytes_of(item: Dataset, keyword: str) -> bytes | None:
             return b""
         values = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
         return "\\".join(str(v) for v in values).encode("utf-8", "replace")
-    except BROKEN:
+    except DAMAGED:
         return b""
 
 
@@ -74,9 +99,14 @@ def items_at(dataset: Dataset, *keywords: str) -> Iterator[Dataset]:
         yield from items_at(item, *keywords[1:])
 
 
-def transfer_syntax(path: Path) -> str:
-    """Transfer Syntax UID of a file's meta information (PS3.10 7.1); empty if it has none."""
+def file_meta_of(path: Path) -> Dataset:
+    """A file's meta information (PS3.10 7.1); empty if it has none, or a damaged one."""
     try:
-        return str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
-    except BROKEN:
-        return ""
+        return read_file_meta_info(path)
+    except DAMAGED:
+        return Dataset()
+
+
+def transfer_syntax(path: Path) -> str:
+    """Transfer Syntax UID of a file's meta information; empty if it has none."""
+    return text_of(file_meta_of(path), "TransferSyntaxUID")
