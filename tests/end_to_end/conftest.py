@@ -198,13 +198,20 @@ class System:
             association.release()
 
     def submit(self, series_uid, **options):
-        """Submit with other options than a quiet series gets."""
+        """Submit now. With other options than a quiet series gets, there may be two jobs: it may go quiet first."""
         return self.jobs.submit(series_uid, **options)
 
     def new_series(self, slices=4, **attributes):
-        """Send a series that was never sent before; returns its UID."""
+        """Send a series that was never sent before, again where the listener is just starting; returns its UID."""
         series_uid = new_uid()
-        assert set(self.send(series_uid, slices, **attributes)) == {0x0000}
+
+        def send():
+            try:
+                return self.send(series_uid, slices, **attributes)
+            except ConnectionError:
+                return None
+
+        assert set(eventually(send, what="an association")) == {0x0000}
         return series_uid
 
 

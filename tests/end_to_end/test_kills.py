@@ -32,7 +32,7 @@ def test_job_ends_done_once_after_a_part_was_killed(system, planning_system, eve
     job = assert_done_once(system, planning_system, series_uid, eventually)
     assert len(system.runs(job)) == (2 if part == "worker" else 1)
     following = system.new_series()
-    system.submit(following, passes=2)
+    system.submit(following)
     assert_done_once(system, planning_system, following, eventually)
 
 
@@ -73,7 +73,7 @@ def test_intake_goes_on_while_the_broker_hangs(system, planning_system, eventual
     try:
         started = time.monotonic()
         series_uid = system.new_series()
-        job = system.submit(series_uid, passes=2)
+        job = system.submit(series_uid)
         assert time.monotonic() - started < 10
     finally:
         os.kill(system.pid("broker"), signal.SIGCONT)
