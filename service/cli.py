@@ -17,6 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from service import terminal
+from service.peers_command import peers
 from worker.errors import PenumbraError, Rejected
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables may show a patient
     rich_markup_mode=None,
 )
+app.add_typer(peers, name="peers")
 
 
 class Device(StrEnum):

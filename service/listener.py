@@ -19,10 +19,12 @@ from pydicom.uid import (
 from pynetdicom import AE, _config, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from service.association_server import OWN_PDU_BYTES, GuardedServer
 from service.database import open_database
+from service.door import Caller, Door, Refusal, allowed
 from service.inbox import Announced, ClassMismatch, Inbox, InboxUnavailable
 from service.logs import place_of
 from service.probes import WATCHDOG_ADDRESS
@@ -47,6 +49,7 @@ OUT_OF_RESOURCES: Final = 0xA700
 CLASS_MISMATCH: Final = 0xA900
 CANNOT_UNDERSTAND: Final = 0xC000
 UNEXPECTED: Final = 0xC001
+REJECTED_PERMANENTLY, BY_SERVICE_USER = 0x01, 0x01  # PS3.8 9.3.4
 COMMENT_CHARACTERS = 64
 NAMED_CONTEXTS = 8
 
@@ -77,6 +80,27 @@ def on_c_echo(_event: Event) -> int:
     return STORED
 
 
+def on_requested(event: Event, door: Door) -> None:
+    """Before anything is negotiated: refuse strangers, and offer a peer what it has a right to (PS3.8 9.3.4)."""
+    association, acceptor = event.assoc, event.assoc.acceptor
+    offered = acceptor.supported_contexts
+    acceptor.supported_contexts = []  # pynetdicom swallows what is raised here; nothing is offered then
+    caller = _caller(event)
+    answer = door.admit(caller)
+    if not isinstance(answer, Refusal):
+        acceptor.supported_contexts = allowed(offered, answer)
+        return
+    log.warning(
+        "association refused",
+        sender=caller.calling,
+        address=caller.address,
+        called=caller.called,
+        cause=answer.cause,
+    )
+    association.acse.send_reject(REJECTED_PERMANENTLY, BY_SERVICE_USER, answer.diagnostic)
+    association.kill()
+
+
 def on_accepted(event: Event) -> None:
     """Say who connected, and which kinds of object are refused (some senders offer all there are)."""
     sender, address = str(event.assoc.requestor.ae_title).strip(), event.assoc.requestor.address
@@ -87,9 +111,9 @@ def on_accepted(event: Event) -> None:
 
 
 def on_rejected(event: Event) -> None:
-    """Say whose association was rejected; the AE title may just be missing from the settings."""
-    requestor = event.assoc.requestor
-    log.warning("association rejected", sender=str(requestor.ae_title).strip(), address=requestor.address)
+    """Say whose association there was no room for; strangers are refused before."""
+    caller = _caller(event)
+    log.warning("association rejected, there are too many", sender=caller.calling, address=caller.address)
 
 
 def make_server(settings: ServiceSettings, inbox: Inbox) -> GuardedServer:
@@ -101,9 +125,6 @@ def make_server(settings: ServiceSettings, inbox: Inbox) -> GuardedServer:
     entity.maximum_pdu_size = OWN_PDU_BYTES
     entity.maximum_associations = settings.max_associations
     entity.acse_timeout, entity.dimse_timeout, entity.network_timeout = 5, 30, 60
-    entity.require_called_aet = bool(settings.allowed_senders)
-    if settings.allowed_senders:
-        entity.require_calling_aet = [*settings.allowed_senders, settings.ae_title]  # ours is the watchdog's
     entity.add_supported_context(Verification, TRANSFER_SYNTAXES)
     for image_class in IMAGE_CLASSES:
         entity.add_supported_context(image_class, image_syntaxes(settings))
@@ -112,6 +133,7 @@ def make_server(settings: ServiceSettings, inbox: Inbox) -> GuardedServer:
         evt_handlers=[
             (evt.EVT_C_STORE, on_c_store, [inbox]),
             (evt.EVT_C_ECHO, on_c_echo),
+            (evt.EVT_REQUESTED, on_requested, [Door(settings)]),
             (evt.EVT_ACCEPTED, on_accepted),
             (evt.EVT_REJECTED, on_rejected),
         ],
@@ -141,6 +163,15 @@ def run_listener(settings: ServiceSettings) -> None:
     stop.wait()
     socketserver.BaseServer.shutdown(server)
     server.server_close()
+
+
+def _caller(event: Event) -> Caller:
+    request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
+    return Caller(
+        calling=str(request.calling_ae_title).strip(),
+        called=str(request.called_ae_title).strip(),
+        address=str(event.assoc.requestor.address),
+    )
 
 
 def _refusal(status: int, error: PenumbraError, sender: str) -> Dataset:

@@ -17,7 +17,7 @@ from structlog.typing import EventDict, WrappedLogger
 ALLOWED_FIELDS = frozenset(
     "event level timestamp logger process job_id delivery_id series_instance_uid sop_instance_uid "
     "study_instance_uid sha256 state stage structure cause where fence attempts enqueue_count published "
-    "node sender address instances duplicate status refused worker waiting child pid code pause_s misses "
+    "node sender address called instances duplicate status refused worker waiting child pid code pause_s misses "
     "method route seconds bytes bundle version device port count".split()
 )
 SILENCED = ("pydicom", "pynetdicom", "celery.app.trace", "celery.redirected", "asyncio")

@@ -4,11 +4,13 @@ The second of the two places that read the environment (the first is `worker/set
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from service.peer_settings import SENDER, PeerSettings
 from worker.job_folder import Destination
 from worker.object_files import ExtraKind, SentKind
 from worker.roi_naming import read_template
@@ -61,7 +63,10 @@ class ServiceSettings(WorkerSettings):
     dicom_port: int = Field(default=11112, ge=0, lt=65536)
     ae_title: str = Field(default="PENUMBRA", min_length=1, max_length=16)
     allowed_senders: tuple[str, ...] = ()
-    """AE titles that may connect; empty means any, allowed on a loopback address only. A filter, no lock."""
+    """AE titles that may connect from anywhere, in short; `peers` says it more closely. A filter, no lock."""
+
+    peers: tuple[PeerSettings, ...] = ()
+    """Who may connect. Where neither peers nor allowed_senders are given, anybody, on a loopback address only."""
 
     accept_compressed: bool = False
     """Whether the listener also takes images compressed without loss: JPEG, JPEG-LS, JPEG 2000, RLE."""
@@ -106,13 +111,16 @@ class ServiceSettings(WorkerSettings):
     def _refuse_an_open_door(self) -> Self:
         if self.api_host not in LOOPBACK and self.api_token is None:
             raise ValueError("the API would be open to the network: set PENUMBRA_API_TOKEN")
-        if self.dicom_host not in LOOPBACK and not self.allowed_senders:
-            raise ValueError("the DICOM listener would take images from anyone: set PENUMBRA_ALLOWED_SENDERS")
+        if self.dicom_host not in LOOPBACK and not (self.peers or self.allowed_senders):
+            raise ValueError(
+                "the DICOM listener would take images from anyone: set PENUMBRA_PEERS or PENUMBRA_ALLOWED_SENDERS"
+            )
         return self
 
     @model_validator(mode="after")
     def _know_every_destination(self) -> Self:
-        unknown = [title for title in self.deliver_to if self.node(title) is None]
+        named = {*self.deliver_to, *(title for peer in self.peers for title in peer.deliver_to or ())}
+        unknown = sorted(title for title in named - {SENDER} if self.node(title) is None)
         if unknown:
             raise ValueError(f"deliver_to names {', '.join(unknown)}, which nodes does not define")
         return self
@@ -143,8 +151,13 @@ class ServiceSettings(WorkerSettings):
 
     def destinations(self, sender: str) -> tuple[str, ...]:
         """AE titles that get the result of a series from that sender, each once."""
-        back = (sender,) if self.node(sender) is not None else ()
-        return tuple(dict.fromkeys(back + self.deliver_to))
+        own = next((peer.deliver_to for peer in self.peers if peer.ae_title == sender), None)
+        return self.resolve((SENDER, *self.deliver_to) if own is None else own, sender)
+
+    def resolve(self, titles: Iterable[str], sender: str) -> tuple[str, ...]:
+        """AE titles, each once, with `sender` replaced by the sender's own node, or dropped if it has none."""
+        named = (sender if title == SENDER else title for title in titles)
+        return tuple(dict.fromkeys(title for title in named if self.node(title) is not None))
 
     def special_destinations(self, sender: str) -> tuple[Destination, ...]:
         """Those of `destinations` that get something else than the default RTSTRUCT."""

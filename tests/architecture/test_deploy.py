@@ -126,7 +126,7 @@ def test_databases_are_not_published(compose) -> None:
     assert [n for n, s in compose["services"].items() if "ports" in s] == ["api", "listener"]
 
 
-@pytest.mark.parametrize("name", [*FILLED_IN, "PENUMBRA_ALLOWED_SENDERS"])
+@pytest.mark.parametrize("name", [*FILLED_IN, "PENUMBRA_PEERS"])
 def test_nothing_starts_without_a_secret(name) -> None:
     values = env_example() | FILLED_IN | {name: ""}
     with pytest.raises(ValueError, match=name):

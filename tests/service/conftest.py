@@ -1,17 +1,21 @@
 """Small DICOM instances and an open database, for the tests of intake and jobs."""
 
 import shutil
+import socketserver
+import threading
 from io import BytesIO
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import _config
 
 from service.database import open_database
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.ledger import SqlLedger
+from service.listener import make_server
 from service.settings import NodeSettings, ServiceSettings
 
 SERIES = "1.2.826.0.1.3680043.10.999.7"
@@ -122,6 +126,24 @@ def receive(inbox):
         return series_uid
 
     return put
+
+
+@pytest.fixture
+def serve():
+    """Start DICOM listeners in this process; they end with the test."""
+    servers = []
+
+    def start(settings, inbox):
+        server = make_server(settings, inbox)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        socketserver.BaseServer.shutdown(server)
+        server.server_close()
+    _config.ENFORCE_UID_CONFORMANCE = False
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import socketserver
 import struct
 import subprocess
 import sys
@@ -26,10 +25,9 @@ from pydicom.uid import (
     MRImageStorage,
     RTPlanStorage,
 )
-from pynetdicom import AE, _config
+from pynetdicom import AE
 
 from service.inbox import Inbox
-from service.listener import make_server
 from service.probes import free_port, listener_answers
 
 SERIES = "1.2.826.0.1.3680043.10.999.7"
@@ -45,23 +43,6 @@ def listener_settings(settings):
             "max_instance_bytes": 200_000,
         }
     )
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(settings, inbox):
-        server = make_server(settings, inbox)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        servers.append(server)
-        return server
-
-    yield start
-    for server in servers:
-        socketserver.BaseServer.shutdown(server)
-        server.server_close()
-    _config.ENFORCE_UID_CONFORMANCE = False
 
 
 @pytest.fixture
