@@ -22,7 +22,7 @@ from worker.figures import Figures
 from worker.result import Result
 
 A4_INCHES: Final = (8.27, 11.69)
-_COLUMNS: Final = ("structure", "volume cc", "lower to upper cc", "quality", "band mm, mean (95 %)", "bounds")
+_COLUMNS: Final = ("structure", "volume cc", "lower to upper cc", "quality", "band mm (95 %)", "bounds")
 _FINDINGS_SHOWN: Final = 14
 
 
