@@ -102,7 +102,7 @@ def _make_parts(settings: ServiceSettings) -> Parts:
         inbox=Inbox(settings, database),
         feed=JobFeed(jobs_front),
         bundles=BundleCatalogue(settings),
-        metrics=Metrics(database),
+        metrics=Metrics(settings, database),
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.settings import ServiceSettings
 
 BUSY_TIMEOUT_S = 10.0
-NEWEST_REVISION = "0002"
+NEWEST_REVISION = "0003"
 WRITER_LOCK = 0x50454E554D425241  # "PENUMBRA"
 WAL_IS_SAFE_FROM = (3, 51, 3)  # below, two connections may spoil a write-ahead log (sqlite.org/wal.html)
 

@@ -18,9 +18,11 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from service.database import Database
+from service.figures import counted
 from service.instance_header import PREAMBLE_BYTES, InstanceHeader, NotAnImage, read_header, same_content
 from service.records import InstanceRecord, SeriesRecord
 from service.settings import ServiceSettings
+from service.tallies import TallyBuffer
 from service.transitions import note_instance
 from worker.errors import PenumbraError, TooLarge
 from worker.job_folder import sync_folder
@@ -98,7 +100,9 @@ class Inbox:
     def __init__(self, settings: ServiceSettings, database: Database) -> None:
         self._settings = settings
         self._database = database
+        self.tallies = TallyBuffer(database)
 
+    @counted
     def receive(
         self, data: bytes, *, sender: str, source: Source, announced: Announced | None = None
     ) -> Received:

@@ -14,11 +14,19 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from service.database import Database
+from service.figures import note_delivery, note_result
 from service.records import DeliveryRecord, JobRecord
 from service.settings import ServiceSettings
 from service.transitions import deliver, end, next_version, queue, ring
 from worker.errors import Cancelled, WorkerLost
-from worker.job_folder import RTSTRUCT_NAME, files_for, publish_attempt, published_dir, remove_attempts
+from worker.job_folder import (
+    RESULT_NAME,
+    RTSTRUCT_NAME,
+    files_for,
+    publish_attempt,
+    published_dir,
+    remove_attempts,
+)
 from worker.ledger import Claim, DeliveryClaim, LeaseLost, LedgerUnavailable, Outcome, ProgressReport
 
 
@@ -108,6 +116,7 @@ class SqlLedger:
             job.has_result = publish_attempt(claim.folder, claim.fence, state=outcome.state) is not None
             end(session, job, outcome.state, outcome.reason)
             if outcome.state == "done":
+                note_result(session, job, published_dir(claim.folder) / RESULT_NAME)
                 deliver(session, job, self._settings.destinations(job.sender))
         remove_attempts(claim.folder)
         return True
@@ -201,6 +210,7 @@ class SqlLedger:
                 return False
             delivery.last_error, delivery.lease_until = error, None
             delivery.state = "delivered" if error is None else self._try_again(session, delivery)
+            note_delivery(session, delivery, taken=error is None)
             _touch_job(session, delivery)
         return True
 

@@ -1,25 +1,21 @@
-"""Figures for Prometheus: requests, jobs by state. No identifiers of any kind."""
+"""Figures for Prometheus: requests of this process, and what database and disk say. No patient, no series, no job."""
 
 import time
-from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.database import Database
-from service.records import DeliveryRecord, JobRecord
+from service.settings import ServiceSettings
+from service.state_figures import StateFigures
 
 
 class Metrics:
     """One registry per application, so that two applications in one process do not share figures."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, settings: ServiceSettings, database: Database) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_RecordCounts(database))
+        self.registry.register(StateFigures(settings, database))
         self.requests = Counter(
             "penumbra_http_requests",
             "Answered requests.",
@@ -39,29 +35,6 @@ class Metrics:
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-class _RecordCounts(Collector):
-    """Jobs and deliveries by state, counted when asked."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        jobs = GaugeMetricFamily("penumbra_jobs", "Jobs by state.", labels=["state"])
-        deliveries = GaugeMetricFamily("penumbra_deliveries", "Deliveries by state.", labels=["state"])
-        up = GaugeMetricFamily("penumbra_database_up", "Whether the database answers.")
-        try:
-            with self._database.read() as session:
-                for record, family in ((JobRecord, jobs), (DeliveryRecord, deliveries)):
-                    for state, count in session.execute(
-                        select(record.state, func.count()).group_by(record.state)
-                    ):
-                        family.add_metric([state], count)
-            up.add_metric([], 1)
-        except SQLAlchemyError:
-            up.add_metric([], 0)
-        yield from (jobs, deliveries, up)
 
 
 class MeasureRequests:

@@ -11,6 +11,7 @@ from typing import Literal
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from service.figures import note_end
 from service.records import ChangeCounter, DeliveryRecord, JobRecord, OutboxRecord, SeriesRecord
 from service.settings import ServiceSettings
 from worker.errors import Cancelled
@@ -92,6 +93,7 @@ def end(session: Session, job: JobRecord, state: OutcomeState, reason: dict[str,
     job.lease_until = None
     if state == "done":
         job.percent, job.passes_done = 100.0, job.passes_total
+    note_end(session, job)
     touch(session, job)
 
 

@@ -32,6 +32,7 @@ def run_worker(settings: ServiceSettings, queue: WorkerQueue = "gpu") -> None:
     name, lock = _take_slot(settings.data_dir / "locks", f"{socket.gethostname()}-{queue}")
     open_database(settings).dispose()  # brings the tables up to date; no connection may be open over the fork
     _hand_back(settings, name, count_attempt=True)
+    signals.worker_process_init.connect(lambda **_: _show(settings, name, queue), weak=False)
     app = create_celery(settings)
     add_tasks(app, Bench(settings, name, lambda: SqlLedger(settings, _connect(settings))))
     worker = app.Worker(
@@ -54,6 +55,13 @@ def run_worker(settings: ServiceSettings, queue: WorkerQueue = "gpu") -> None:
 
 def _connect(settings: ServiceSettings) -> Database:
     return Database(settings.resolved_database_url)
+
+
+def _show(settings: ServiceSettings, name: str, queue: WorkerQueue) -> None:
+    """In the child, which does not fork: show that this worker lives."""
+    from service.presence import Presence
+
+    Presence(_connect(settings), name, queue).start()
 
 
 def _hand_back(settings: ServiceSettings, name: str, *, count_attempt: bool) -> None:

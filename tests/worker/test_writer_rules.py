@@ -157,9 +157,7 @@ def test_w18_numbers_are_plain_integers_from_one(written):
         assert texts == [str(n) for n in range(1, 19)]
 
 
-def test_w23_points_are_thinned_but_never_by_more_than_a_twentieth_of_a_millimetre(
-    series, draw, monkeypatch
-):
+def test_w23_points_are_thinned_but_never_by_more_than_a_twentieth_of_a_millimetre(series, draw, monkeypatch):
     ball = draw.ball(series.grid, (0, 0, 0), 20)
     thinned = planar_contours(ball, 0.5, series, fill_holes=False)
     monkeypatch.setattr("worker.contours.SIMPLIFY_MM", 0.0)
