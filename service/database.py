@@ -1,7 +1,6 @@
 """The database: SQLite in the data folder or what the settings name; one way to read, one to write."""
 
 import fcntl
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,11 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.settings import ServiceSettings
+from service.sqlite_driver import journal_mode, newest_sqlite
 
 BUSY_TIMEOUT_S = 10.0
 NEWEST_REVISION = "0003"
 WRITER_LOCK = 0x50454E554D425241  # "PENUMBRA"
-WAL_IS_SAFE_FROM = (3, 51, 3)  # below, two connections may spoil a write-ahead log (sqlite.org/wal.html)
 
 
 class Database:
@@ -86,7 +85,7 @@ def migrate(settings: ServiceSettings) -> None:
 def _make_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(url, module=newest_sqlite(), connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -94,8 +93,7 @@ def _make_engine(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own type
     connection.isolation_level = None  # the driver must not open transactions by itself
-    journal = "WAL" if sqlite3.sqlite_version_info >= WAL_IS_SAFE_FROM else "TRUNCATE"
-    for pragma in (f"journal_mode={journal}", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (f"journal_mode={journal_mode(newest_sqlite())}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
-import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.broker import server_binary
 from service.settings import ServiceSettings
+from service.sqlite_driver import journal_mode, newest_sqlite
 from worker.bundle_info import choose_device, find_bundles, open_bundle
 from worker.errors import PenumbraError
 
@@ -35,7 +35,8 @@ def examine() -> list[Checked]:
 def _examine(settings: ServiceSettings) -> Iterator[Checked]:
     yield Checked("Python", sys.version_info >= (3, 11), sys.version.split()[0])
     yield _packages()
-    yield _good("SQLite", sqlite3.sqlite_version)
+    sqlite = newest_sqlite()
+    yield _good("SQLite", f"{sqlite.sqlite_version}, journal {journal_mode(sqlite)}")
     yield _broker(settings)
     yield from _bundles(settings)
     yield _good("device", choose_device("auto").type)

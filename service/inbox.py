@@ -14,16 +14,15 @@ from typing import Literal, NamedTuple
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import OperationalError
 
 from service.database import Database
 from service.figures import counted
 from service.instance_header import PREAMBLE_BYTES, InstanceHeader, NotAnImage, read_header, same_content
+from service.instance_register import Arrival, InstanceRegister, Known
 from service.records import InstanceRecord, SeriesRecord
 from service.settings import ServiceSettings
 from service.tallies import TallyBuffer
-from service.transitions import note_instance
 from worker.errors import PenumbraError, TooLarge
 from worker.job_folder import sync_folder
 
@@ -101,6 +100,7 @@ class Inbox:
         self._settings = settings
         self._database = database
         self.tallies = TallyBuffer(database)
+        self._register = InstanceRegister(settings, database)
 
     @counted
     def receive(
@@ -153,9 +153,15 @@ class Inbox:
         with self._database.read() as session:
             return session.scalars(query.order_by(InstanceRecord.sop_uid)).all()
 
-    def path(self, instance: InstanceRecord) -> Path:
+    def path(self, instance: InstanceRecord | Known) -> Path:
         """The file of an instance."""
         return self._settings.inbox_dir / instance.path
+
+    def make_folders(self) -> None:
+        """Make every folder an instance may come into; else the first ones of a new inbox wait for it."""
+        for number in range(256):
+            _make_folders(self._settings.inbox_dir / f"{number:02x}", flush=False)
+        sync_folder(self._settings.inbox_dir)
 
     def has_space(self) -> bool:
         """Whether another instance would be taken."""
@@ -170,61 +176,24 @@ class Inbox:
         return len(leftovers)
 
     def _keep(self, data: bytes, header: InstanceHeader, *, sender: str, source: Source) -> bool:
-        """Store and note it. True if it was there before."""
-        with self._database.read() as session:
-            known = session.get(InstanceRecord, header.sop_uid)
+        """Store and register it. True if it was there before."""
+        known = self._register.find(header.sop_uid)
         if known is None:
             path = self._store(self._settings.inbox_dir, data, header.sha256)
-            try:
-                with self._database.write() as session:
-                    known = self._note(session, header, path, sender=sender, source=source)
-            except IntegrityError:  # a second association was faster with the same series or instance
-                return self._keep(data, header, sender=sender, source=source)
+            arrival = Arrival(
+                header=header,
+                path=path.relative_to(self._settings.inbox_dir).as_posix(),
+                size_bytes=len(data),
+                sender=sender,
+                source=source,
+            )
+            known = self._register.add(arrival)  # somebody may have been faster with this instance
         if known is None:
             return False
         self._refuse_other_content(data, header, known)
         return True
 
-    def _note(
-        self, session: Session, header: InstanceHeader, path: Path, *, sender: str, source: Source
-    ) -> InstanceRecord | None:
-        """Write the rows; returns the instance that is there already, if so."""
-        series = session.get(SeriesRecord, header.series_uid)
-        known = session.get(InstanceRecord, header.sop_uid)
-        if known is not None:
-            return known
-        now = time.time()
-        if series is None:
-            series = SeriesRecord(
-                series_uid=header.series_uid,
-                study_uid=header.study_uid,
-                modality=header.modality,
-                instance_count=0,
-                revision=0,
-                first_received_at=now,
-            )
-            session.add(series)
-        series.instance_count += 1
-        series.pending, series.last_received_at = True, now
-        series.sender, series.source = sender, source
-        session.flush()
-        session.add(
-            InstanceRecord(
-                sop_uid=header.sop_uid,
-                series_uid=header.series_uid,
-                sop_class_uid=header.sop_class_uid,
-                transfer_syntax_uid=header.transfer_syntax_uid,
-                sha256=header.sha256,
-                path=path.relative_to(self._settings.inbox_dir).as_posix(),
-                size_bytes=path.stat().st_size,
-                sender=sender,
-                received_at=now,
-            )
-        )
-        note_instance(session, series, self._settings)
-        return None
-
-    def _refuse_other_content(self, data: bytes, header: InstanceHeader, known: InstanceRecord) -> None:
+    def _refuse_other_content(self, data: bytes, header: InstanceHeader, known: Known) -> None:
         if known.sha256 == header.sha256 or same_content(data, self.path(known).read_bytes()):
             return
         log.warning("conflicting instance", sop_instance_uid=header.sop_uid, sha256=header.sha256)
@@ -256,10 +225,11 @@ class Inbox:
         return path
 
 
-def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it; each new name is flushed too."""
+def _make_folders(folder: Path, *, flush: bool = True) -> None:
+    """Make a folder and those above it; each new name is flushed too, unless the caller does that."""
     if folder.is_dir():
         return
     _make_folders(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
-    sync_folder(folder.parent)
+    if flush:
+        sync_folder(folder.parent)

@@ -156,6 +156,7 @@ def run_listener(settings: ServiceSettings) -> None:
     stop = threading.Event()
     stop_on_signal(stop)
     inbox = Inbox(settings, open_database(settings))
+    inbox.make_folders()
     server = make_server(settings, inbox)
     thread = threading.Thread(target=server.serve_forever, name="accept", daemon=True)
     thread.start()

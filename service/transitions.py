@@ -6,9 +6,9 @@ is lost.
 
 import time
 import uuid
-from typing import Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import select, update
+from sqlalchemy import CursorResult, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from service.figures import note_end
@@ -18,14 +18,19 @@ from worker.errors import Cancelled
 from worker.job_folder import OutcomeState
 
 RECEIVED_MEANWHILE = "A later slice of the series arrived, so this job gave way to a newer one."
+_COUNTER, _JOB = cast(Table, ChangeCounter.__table__), cast(Table, JobRecord.__table__)
+_NEXT_NUMBER = update(_COUNTER).values(value=_COUNTER.c.value + 1).returning(_COUNTER.c.value)
+_TELL_RECEIVING = (
+    update(_JOB)
+    .where(_JOB.c.series_uid == bindparam("uid"), _JOB.c.state == "receiving")
+    .values(instance_count=bindparam("count"), version=bindparam("number"), updated_at=bindparam("now"))
+)
 
 
 def next_version(session: Session) -> int:
     """Take the next number of the change counter; whoever holds it commits before the next one gets his."""
-    taken = session.execute(
-        update(ChangeCounter).values(value=ChangeCounter.value + 1).returning(ChangeCounter.value)
-    )
-    return taken.scalar_one()
+    taken: int = session.execute(_NEXT_NUMBER).scalar_one()
+    return taken
 
 
 def touch(session: Session, job: JobRecord) -> None:
@@ -39,14 +44,18 @@ def ring(session: Session, kind: Literal["segment", "deliver"], ref: str, *, pau
     session.add(OutboxRecord(kind=kind, ref=ref, not_before=time.time() + pause_s))
 
 
-def note_instance(session: Session, series: SeriesRecord, settings: ServiceSettings) -> None:
-    """A new instance came: the series' job in state `receiving` counts it, or begins with it."""
-    receiving = receiving_job(session, series.series_uid)
-    if receiving is None:
-        receiving = new_job(series, settings, str(uuid.uuid4()))
+def note_instances(session: Session, series_uid: str, count: int, settings: ServiceSettings) -> None:
+    """New instances came: the series' job in state `receiving` counts them, or begins with them.
+
+    Once per instance in the worst case, so the usual way is two statements made beforehand.
+    """
+    number = next_version(session)
+    values = {"uid": series_uid, "count": count, "number": number, "now": time.time()}
+    told = cast(CursorResult[Any], session.execute(_TELL_RECEIVING, values))
+    if told.rowcount == 0:
+        receiving = new_job(session.get_one(SeriesRecord, series_uid), settings, str(uuid.uuid4()))
+        receiving.instance_count, receiving.version = count, number
         session.add(receiving)
-    receiving.instance_count = series.instance_count
-    touch(session, receiving)
 
 
 def new_job(series: SeriesRecord, settings: ServiceSettings, job_id: str) -> JobRecord:

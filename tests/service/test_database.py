@@ -1,4 +1,3 @@
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import service.database
 from service.database import NEWEST_REVISION, open_database
 from service.records import ChangeCounter, Record
 from service.settings import ServiceSettings
+from service.sqlite_driver import newest_sqlite
 from service.transitions import next_version
 
 
@@ -34,7 +34,7 @@ def test_newest_revision_is_the_migrations_head():
 def test_sqlite_waits_for_locks_and_flushes_every_commit(database):
     with database.read() as session:
         assert session.scalar(text("PRAGMA synchronous")) == 2
-        expected = "wal" if sqlite3.sqlite_version_info >= (3, 51, 3) else "truncate"
+        expected = "wal" if newest_sqlite().sqlite_version_info >= (3, 51, 3) else "truncate"
         assert session.scalar(text("PRAGMA journal_mode")) == expected
         assert session.scalar(text("PRAGMA busy_timeout")) >= 5000
         assert session.scalar(text("PRAGMA foreign_keys")) == 1

@@ -16,6 +16,7 @@ from service.inbox import (
     OutOfSpace,
     UidMismatch,
 )
+from service.instance_register import InstanceRegister
 from worker.errors import TooLarge, UnsupportedTransferSyntax
 
 SERIES = "1.2.826.0.1.3680043.10.999.7"
@@ -139,7 +140,7 @@ def test_disk_error_leaves_no_half_file_and_no_row(inbox, instance, settings, mo
 
 def test_file_then_name_then_row_become_durable_in_that_order(inbox, instance, monkeypatch, settings):
     order = []
-    fsync, replace, note = os.fsync, Path.replace, Inbox._note
+    fsync, replace, note = os.fsync, Path.replace, InstanceRegister.add
 
     def spy_fsync(descriptor):
         order.append("fsync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "fsync file")
@@ -155,7 +156,7 @@ def test_file_then_name_then_row_become_durable_in_that_order(inbox, instance, m
 
     monkeypatch.setattr(os, "fsync", spy_fsync)
     monkeypatch.setattr(Path, "replace", spy_replace)
-    monkeypatch.setattr(Inbox, "_note", spy_note)
+    monkeypatch.setattr(InstanceRegister, "add", spy_note)
     inbox.receive(instance(), sender="TPS", source="dicom")
     assert order[-4:] == ["fsync file", "rename", "fsync folder", "row"]
 
