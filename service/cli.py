@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from service import terminal
+from service import job_commands, terminal
 from service.peers_command import peers
 from worker.errors import PenumbraError, Rejected
 
@@ -33,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(peers, name="peers")
+app.add_typer(job_commands.jobs, name="jobs")
 
 
 class Device(StrEnum):

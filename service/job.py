@@ -49,6 +49,9 @@ class Job:
     bundle: str | None
     passes: int
     seed: int
+    priority: int
+    rerun_of: str | None
+    deliver: bool
     attempts: int
     cancel_requested: bool
     created_at: datetime
@@ -84,6 +87,9 @@ def job_of(record: JobRecord, settings: ServiceSettings) -> Job:
         bundle=record.bundle,
         passes=record.passes,
         seed=record.seed,
+        priority=record.priority,
+        rerun_of=record.rerun_of,
+        deliver=record.deliver,
         attempts=record.attempts,
         cancel_requested=record.cancel_requested,
         created_at=datetime.fromtimestamp(record.created_at, UTC),

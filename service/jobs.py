@@ -1,16 +1,19 @@
-"""Jobs as clients handle them: submit, look, cancel, retry. `service/ledger.py` serves the workers."""
+"""Jobs as clients handle them: submit, look, cancel, retry, re-run. `service/ledger.py` serves the workers."""
 
 import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import TypedDict, Unpack, cast
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
 from service.database import Database
-from service.job import ENDED, Job, JobState, job_of
+from service.idempotency import job_of_key, remember
+from service.job import ENDED, Job, job_of
+from service.job_filter import JobFilter, conditions
+from service.job_wishes import JobWishes, request_of
 from service.records import InstanceRecord, JobRecord, SeriesRecord
 from service.settings import ServiceSettings
 from service.transitions import (
@@ -19,7 +22,9 @@ from service.transitions import (
     new_job,
     queue,
     receiving_job,
+    ring,
     supersede,
+    touch,
 )
 from worker.errors import Cancelled, PenumbraError
 from worker.job_folder import JobRequest, write_job_folder
@@ -59,7 +64,7 @@ class JobPage:
 class _Given(TypedDict):
     request: JobRequest
     key: str
-    sender: str | None
+    wishes: JobWishes
 
 
 class Jobs:
@@ -69,41 +74,23 @@ class Jobs:
         self._settings = settings
         self._database = database
 
-    def submit(
-        self,
-        series_uid: str,
-        *,
-        sender: str | None = None,
-        passes: int | None = None,
-        seed: int | None = None,
-        bundle: str | None = None,
-    ) -> Job:
+    def submit(self, series_uid: str, **wishes: Unpack[JobWishes]) -> Job:
         """Queue a job for what has been received of a series.
 
-        The same instances with the same options give the same job, however often they are submitted. None
-        takes the value from the settings; `sender` None means whoever sent the series.
+        The same instances with the same options give the same job, however often they are submitted; the same
+        idempotency key gives the same job whatever has changed since.
 
         Raises:
             SeriesNotFound: nothing of the series has been received.
+            KeyReused: the idempotency key was given with another request.
         """
-        request = JobRequest(
-            job_id="",
-            series_instance_uid=series_uid,
-            bundle=bundle or self._settings.bundle,
-            passes=passes or self._settings.passes,
-            seed=self._settings.seed if seed is None else seed,
-            also=self._settings.also,
-        )
+        idempotency = wishes.get("idempotency")
         with self._database.write() as session:
-            series = session.get(SeriesRecord, series_uid)
-            if series is None:
-                raise SeriesNotFound
-            wanted = self._settings.special_destinations(sender or series.sender)
-            request = request.model_copy(update={"destinations": wanted})
-            instances = _instances(session, series_uid)
-            key = _dedup_key(request, instances)
-            existing = session.scalar(select(JobRecord).where(JobRecord.dedup_key == key))
-            job = existing or self._make(session, series, instances, request=request, key=key, sender=sender)
+            job = None if idempotency is None else job_of_key(session, idempotency)
+            if job is None:
+                job = self._submit(session, series_uid, wishes)
+                if idempotency is not None:
+                    remember(session, idempotency, job.id)
             session.flush()
             return job_of(job, self._settings)
 
@@ -116,7 +103,7 @@ class Jobs:
         with self._database.read() as session:
             return job_of(_found(session, job_id), self._settings)
 
-    def list(self, *, limit: int = 50, cursor: str | None = None, state: JobState | None = None) -> JobPage:
+    def list(self, *, limit: int = 50, cursor: str | None = None, **wanted: Unpack[JobFilter]) -> JobPage:
         """Jobs, newest first. `cursor` is the `next_cursor` of the page before.
 
         Raises:
@@ -124,8 +111,7 @@ class Jobs:
         """
         query = select(JobRecord).options(selectinload(JobRecord.deliveries))
         query = query.order_by(JobRecord.created_at.desc(), JobRecord.id.desc()).limit(limit + 1)
-        if state is not None:
-            query = query.where(JobRecord.state == state)
+        query = query.where(*conditions(wanted))
         if cursor is not None:
             created_at, _, job_id = cursor.partition("_")
             query = query.where(
@@ -136,6 +122,12 @@ class Jobs:
             jobs = tuple(job_of(record, self._settings) for record in records[:limit])
         last = records[limit - 1] if len(records) > limit else None
         return JobPage(jobs=jobs, next_cursor=None if last is None else f"{last.created_at!r}_{last.id}")
+
+    def ids_that_begin(self, beginning: str, *, limit: int = 2) -> Sequence[str]:
+        """Some ids that begin with a text: for people, who do not type 36 characters."""
+        query = select(JobRecord.id).where(JobRecord.id.startswith(beginning, autoescape=True)).limit(limit)
+        with self._database.read() as session:
+            return session.scalars(query).all()
 
     def changes_since(self, version: int, *, limit: int = 200) -> Sequence[Job]:
         """Jobs that changed after a version, in the order of their changes. Start with `version()`."""
@@ -185,6 +177,74 @@ class Jobs:
             queue(session, record)
         return self.get(job_id)
 
+    def rerun(self, job_id: str, **wishes: Unpack[JobWishes]) -> Job:
+        """Queue another job on the series of one, with other options: to compare two bundles, say.
+
+        What is not given is as in that job. The result goes to no node unless `deliver` says so.
+
+        Raises:
+            JobNotFound: no job has this id.
+            StateConflict: the series is not complete, has changed since, or nothing would be different.
+        """
+        with self._database.read() as session:
+            first = _found(session, job_id)
+            series = session.get_one(SeriesRecord, first.series_uid)
+            if first.superseded_by is not None:
+                raise StateConflict("A newer job replaced this one.", remedy="Re-run the newer job.")
+            if first.state == "receiving" or series.pending:
+                raise StateConflict(
+                    "The series is still being received.", remedy="Wait until it is complete."
+                )
+        as_before = JobWishes(
+            sender=first.sender,
+            bundle=first.bundle,
+            passes=first.passes,
+            seed=first.seed,
+            priority=first.priority,
+            deliver=False,
+        )
+        given = {name: value for name, value in wishes.items() if value is not None}
+        job = self.submit(first.series_uid, **cast(JobWishes, {**as_before, **given, "rerun_of": job_id}))
+        if job.id == job_id:
+            raise StateConflict(
+                "A re-run with the same options would give the same result.",
+                remedy="Name another bundle, number of passes or seed; a job that did not end well can be retried.",
+            )
+        return job
+
+    def set_priority(self, job_id: str, priority: int) -> Job:
+        """Let a job that waits go earlier or later.
+
+        Raises:
+            JobNotFound: no job has this id.
+            StateConflict: the job does not wait any more.
+        """
+        with self._database.write() as session:
+            record = _found(session, job_id)
+            if record.state not in {"receiving", "queued"}:
+                raise StateConflict(
+                    f"The job is {record.state}; only one that waits has a place in the queue."
+                )
+            record.priority = priority
+            touch(session, record)
+            if (
+                record.state == "queued"
+            ):  # the message that is on its way at the old priority finds nothing to do
+                ring(session, "segment", record.id)
+        return self.get(job_id)
+
+    def _submit(self, session: Session, series_uid: str, wishes: JobWishes) -> JobRecord:
+        series = session.get(SeriesRecord, series_uid)
+        if series is None:
+            raise SeriesNotFound
+        request = request_of(series_uid, wishes, self._settings)
+        wanted = self._settings.special_destinations(wishes.get("sender") or series.sender)
+        request = request.model_copy(update={"destinations": wanted})
+        instances = _instances(session, series_uid)
+        key = _dedup_key(request, instances)
+        existing = session.scalar(select(JobRecord).where(JobRecord.dedup_key == key))
+        return existing or self._make(session, series, instances, request=request, key=key, wishes=wishes)
+
     def _make(
         self,
         session: Session,
@@ -206,7 +266,8 @@ class Jobs:
         request = given["request"].model_copy(update={"job_id": job.id})
         job.dedup_key, job.revision, job.instance_count = given["key"], series.revision, len(instances)
         job.bundle, job.passes, job.seed = request.bundle, request.passes, request.seed
-        job.sender = given["sender"] or job.sender
+        job.sender = given["wishes"].get("sender") or job.sender
+        _note_wishes(job, given["wishes"])
         paths = [self._settings.inbox_dir / instance.path for instance in instances]
         write_job_folder(self._settings.jobs_dir / job.id, request, paths)
         if job.cancel_requested:
@@ -216,6 +277,13 @@ class Jobs:
         session.flush()
         supersede(session, job)
         return job
+
+
+def _note_wishes(job: JobRecord, wishes: JobWishes) -> None:
+    priority = wishes.get("priority")
+    job.priority = job.priority if priority is None else priority
+    job.deliver = wishes.get("deliver", True)
+    job.rerun_of = wishes.get("rerun_of")
 
 
 def _found(session: Session, job_id: str) -> JobRecord:

@@ -117,6 +117,7 @@ class SqlLedger:
             end(session, job, outcome.state, outcome.reason)
             if outcome.state == "done":
                 note_result(session, job, published_dir(claim.folder) / RESULT_NAME)
+            if outcome.state == "done" and job.deliver:
                 deliver(session, job, self._settings.destinations(job.sender))
         remove_attempts(claim.folder)
         return True

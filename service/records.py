@@ -70,6 +70,11 @@ class JobRecord(Record):
     passes: Mapped[int] = mapped_column(Integer)
     seed: Mapped[int] = mapped_column(BigInteger)
     priority: Mapped[int] = mapped_column(Integer, default=3)
+    """0 (most urgent) to 9; see `service/priority.py`."""
+    rerun_of: Mapped[str | None] = mapped_column(String(36))
+    """The job whose series was to be contoured again, otherwise."""
+    deliver: Mapped[bool] = mapped_column(default=True)
+    """Whether the result goes to nodes; that of a re-run to compare with need not."""
 
     stage: Mapped[str] = mapped_column(String(32), default="")
     structure: Mapped[str | None] = mapped_column(String(32))
@@ -128,6 +133,18 @@ class OutboxRecord(Record):
     done_at: Mapped[float | None] = mapped_column(Float)
 
     __table_args__ = (Index("outbox_waiting", "done_at", "not_before"),)
+
+
+class IdempotencyRecord(Record):
+    """A request that a client may send again, and the job it made. Keys are kept as hashes."""
+
+    __tablename__ = "idempotency"
+
+    key_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of what was asked, so that a key that is used for something else is noticed."""
+    job_id: Mapped[str] = mapped_column(String(36))
+    created_at: Mapped[float] = mapped_column(Float, index=True)
 
 
 class ChangeCounter(Record):

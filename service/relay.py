@@ -12,8 +12,10 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerUnavailable
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from service.database import Database
+from service.priority import MOST_URGENT
 from service.records import DeliveryRecord, JobRecord, OutboxRecord
 from service.settings import ServiceSettings
 from worker.celery_app import DELIVER_TASK, DELIVERY_QUEUE, GPU_QUEUE, SEGMENT_TASK
@@ -45,11 +47,19 @@ class Relay:
         query = select(OutboxRecord).where(OutboxRecord.done_at.is_(None), OutboxRecord.not_before <= now)
         with self._database.read() as session:
             due = session.scalars(query.order_by(OutboxRecord.id).limit(BATCH)).all()
+            priorities = _priorities(session, due)
         sent = []
         try:
             for row in due:
                 task, queue = ROUTES[row.kind]
-                self._app.send_task(task, args=[row.ref], queue=queue, retry=False, ignore_result=True)
+                self._app.send_task(
+                    task,
+                    args=[row.ref],
+                    queue=queue,
+                    priority=priorities.get(row.ref, MOST_URGENT),
+                    retry=False,
+                    ignore_result=True,
+                )
                 sent.append(row)
         except (BrokerUnavailable, OSError) as error:
             log.warning("broker unavailable", cause=type(error).__name__, waiting=len(due) - len(sent))
@@ -73,3 +83,10 @@ class Relay:
             session.execute(
                 update(DeliveryRecord).where(DeliveryRecord.id.in_(deliveries)).values(enqueued_at=now)
             )
+
+
+def _priorities(session: Session, due: Sequence[OutboxRecord]) -> dict[str, int]:
+    """Priority by job; deliveries have none."""
+    jobs = [row.ref for row in due if row.kind == "segment"]
+    found = session.execute(select(JobRecord.id, JobRecord.priority).where(JobRecord.id.in_(jobs)))
+    return {row.id: row.priority for row in found}

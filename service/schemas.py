@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, Unpack
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from service.job import Job, JobState
+from service.job_wishes import JobWishes
+from service.priority import Priority
 from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
 from worker.object_files import objects_in
 
@@ -26,6 +28,27 @@ class JobOptions(BaseModel):
     passes: int | None = Field(default=None, ge=1, le=1000)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     bundle: BundleName | None = None
+    priority: Priority | None = None
+    """0 (goes first) to 9; 3 where nothing is said."""
+
+    def wishes(self, **more: Unpack[JobWishes]) -> JobWishes:
+        """These options as `Jobs` takes them, and `more` that is not the client's to say."""
+        options = JobWishes(passes=self.passes, seed=self.seed, bundle=self.bundle, priority=self.priority)
+        return {**options, **more}
+
+
+class RerunRequest(JobOptions):
+    """What is to be different this time. The result goes to nodes only if `deliver` is true."""
+
+    deliver: bool = False
+
+
+class PriorityRequest(BaseModel):
+    """A job's new place in the queue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Priority
 
 
 class SeriesRequest(JobOptions):
@@ -98,6 +121,9 @@ class JobView(BaseModel):
     notice: str | None
     passes: int
     seed: int
+    priority: int
+    rerun_of: str | None
+    deliver: bool
     revision: int
     superseded_by: str | None
     attempts: int
@@ -123,10 +149,7 @@ def links(job: Job) -> dict[str, str]:
     """What can be done with a job now; a link that is absent would be refused."""
     base = f"{JOBS_PATH}/{job.id}"
     found = {"self": base, "events": f"{base}/events"}
-    if not job.has_ended:
-        found["cancel"] = f"{base}/cancel"
-    elif job.state != "done" and job.superseded_by is None:
-        found["retry"] = f"{base}/retry"
+    found |= {name: f"{base}/{name}" for name in _steps(job)}
     names: dict[str, Literal["result", "rtstruct", "preview"]] = {
         RESULT_NAME: "result",
         RTSTRUCT_NAME: "rtstruct",
@@ -137,6 +160,16 @@ def links(job: Job) -> dict[str, str]:
     if job.result_dir is not None:
         found |= {name: f"{base}/{name}" for file, name in names.items() if (job.result_dir / file).is_file()}
     return found
+
+
+def _steps(job: Job) -> list[str]:
+    steps = [] if job.has_ended else ["cancel"]
+    if job.state in {"receiving", "queued"}:
+        steps.append("priority")
+    if job.superseded_by is None and job.state != "receiving":
+        steps.append("rerun")
+        steps += ["retry"] if job.has_ended and job.state != "done" else []
+    return steps
 
 
 class ObjectView(BaseModel):
@@ -168,6 +201,21 @@ class ObjectList(BaseModel):
                 for each in found
             ]
         )
+
+
+class JobQuery(BaseModel):
+    """Which part of the list of jobs is wanted; all conditions must hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(default=None, max_length=100, pattern=r"^[0-9.e+]+_[0-9a-f-]{36}$")
+    state: JobState | None = None
+    sender: str | None = Field(default=None, min_length=1, max_length=64)
+    series: Uid | None = None
+    bundle: BundleName | None = None
+    since: AwareDatetime | None = None
+    """Jobs made at that time or later: ISO 8601 with its offset, such as 2026-05-04T07:00:00Z."""
 
 
 class JobList(BaseModel):

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from service.archive import check_archive, read_archive
+from service.idempotency import IdempotencyKey
 from service.inbox import Inbox, InboxUnavailable
 from service.instance_header import PREAMBLE_BYTES
 from service.job import Job
@@ -58,7 +59,9 @@ class Submission:
         self._inbox = inbox
         self._jobs = jobs
 
-    def submit(self, files: Sequence[Path], options: JobOptions) -> tuple[Job, Intake]:
+    def submit(
+        self, files: Sequence[Path], options: JobOptions, *, idempotency: IdempotencyKey | None = None
+    ) -> tuple[Job, Intake]:
         """Take the files in and queue the one series they are.
 
         Archives are judged first, so that an unsafe one leaves no trace. What is received after that stays
@@ -73,9 +76,8 @@ class Submission:
                 check_archive(path)
         account = self._receive_all(files)
         series_uid = _the_series(account)
-        job = self._jobs.submit(
-            series_uid, sender=SENDER, passes=options.passes, seed=options.seed, bundle=options.bundle
-        )
+        wishes = options.wishes(sender=SENDER, idempotency=idempotency)
+        job = self._jobs.submit(series_uid, **wishes)
         return job, account.intake
 
     def _receive_all(self, files: Sequence[Path]) -> Account:

@@ -12,6 +12,7 @@ from sqlalchemy import CursorResult, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from service.figures import note_end
+from service.priority import NORMAL
 from service.records import ChangeCounter, DeliveryRecord, JobRecord, OutboxRecord, SeriesRecord
 from service.settings import ServiceSettings
 from worker.errors import Cancelled
@@ -72,6 +73,8 @@ def new_job(series: SeriesRecord, settings: ServiceSettings, job_id: str) -> Job
         bundle=settings.bundle,
         passes=settings.passes,
         seed=settings.seed,
+        priority=NORMAL,
+        deliver=True,
         cancel_requested=False,
         created_at=now,
         updated_at=now,

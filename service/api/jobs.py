@@ -1,18 +1,30 @@
-"""Jobs over REST: submit, list, look, cancel, retry."""
+"""Jobs over REST: submit, list, look, cancel, retry, re-run, priority."""
 
 import errno
 import shutil
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from service.api.parts import JobDep, Parts, PartsDep
+from service.idempotency import MAX_KEY_CHARACTERS, IdempotencyKey, fingerprint_of
 from service.inbox import OutOfSpace
-from service.job import Job, JobState
+from service.job import Job
 from service.problems import Problem, invalid_request
-from service.schemas import JOBS_PATH, JobList, JobOptions, JobView, SeriesRequest
+from service.schemas import (
+    JOBS_PATH,
+    Intake,
+    JobList,
+    JobOptions,
+    JobQuery,
+    JobView,
+    PriorityRequest,
+    RerunRequest,
+    SeriesRequest,
+)
 from service.submission import Submission
 from service.upload import Form, read_form, staging_folder
 
@@ -26,6 +38,7 @@ FORM_DESCRIPTION = {
         "passes": {"type": "integer", "minimum": 1},
         "seed": {"type": "integer", "minimum": 0},
         "bundle": {"type": "string"},
+        "priority": {"type": "integer", "minimum": 0, "maximum": 9},
     },
 }
 BODY_DESCRIPTION: dict[str, Any] = {
@@ -39,15 +52,49 @@ BODY_DESCRIPTION: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class GivenKey:
+    """The `Idempotency-Key` of a request, if it has one."""
+
+    key: str | None
+    client: str
+
+    def of(self, fingerprint: str) -> IdempotencyKey | None:
+        """The key for a request of that fingerprint."""
+        if self.key is None:
+            return None
+        return IdempotencyKey(key=self.key, client=self.client, fingerprint=fingerprint)
+
+
+def given_key(
+    request: Request,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=MAX_KEY_CHARACTERS,
+            description="New for each request; the same one again gives the same job.",
+        ),
+    ] = None,
+) -> GivenKey:
+    """The key as the header gives it; keys of different clients are different keys."""
+    return GivenKey(key, request.headers.get("authorization", ""))
+
+
+KeyDep = Annotated[GivenKey, Depends(given_key)]
+
+
 @router.post("", status_code=202, openapi_extra=BODY_DESCRIPTION)
-async def create_job(request: Request, response: Response, parts: PartsDep) -> JobView:
+async def create_job(request: Request, response: Response, parts: PartsDep, key: KeyDep) -> JobView:
     """Queue a job: for uploaded files (a zip, or the DICOM files of one series), or for a received series."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        view = await _from_upload(request, parts)
+        view = await _from_upload(request, parts, key)
     elif kind == "application/json":
         wanted = _series_request(await request.body())
-        view = parts.view(await run_in_threadpool(_submit_series, parts, wanted))
+        idempotency = key.of(fingerprint_of(wanted.model_dump_json()))
+        view = parts.view(await run_in_threadpool(_submit_series, parts, wanted, idempotency))
     else:
         raise Problem(
             415,
@@ -60,14 +107,18 @@ async def create_job(request: Request, response: Response, parts: PartsDep) -> J
 
 
 @router.get("")
-def list_jobs(
-    parts: PartsDep,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=100, pattern=r"^[0-9.e+]+_[0-9a-f-]{36}$")] = None,
-    state: JobState | None = None,
-) -> JobList:
+def list_jobs(parts: PartsDep, wanted: Annotated[JobQuery, Query()]) -> JobList:
     """Jobs, newest first."""
-    page = parts.jobs.list(limit=limit, cursor=cursor, state=state)
+    page = parts.jobs.list(
+        limit=wanted.limit,
+        cursor=wanted.cursor,
+        state=wanted.state,
+        sender=wanted.sender,
+        series_uid=wanted.series,
+        since=wanted.since,
+        bundle=wanted.bundle,
+        default_bundle=parts.bundles.name(None),
+    )
     return JobList(jobs=[parts.view(job) for job in page.jobs], next_cursor=page.next_cursor)
 
 
@@ -89,15 +140,27 @@ def retry_job(job: JobDep, parts: PartsDep) -> JobView:
     return parts.view(parts.jobs.retry(job.id))
 
 
-async def _from_upload(request: Request, parts: Parts) -> JobView:
+@router.post("/{job_id}/rerun", status_code=202)
+def rerun_job(job: JobDep, wanted: RerunRequest, parts: PartsDep, key: KeyDep) -> JobView:
+    """Queue another job on the same series with other options, such as another bundle to compare with."""
+    idempotency = key.of(fingerprint_of(job.id, wanted.model_dump_json()))
+    wishes = wanted.wishes(deliver=wanted.deliver, idempotency=idempotency)
+    return parts.view(parts.jobs.rerun(job.id, **wishes))
+
+
+@router.post("/{job_id}/priority")
+def set_priority(job: JobDep, wanted: PriorityRequest, parts: PartsDep) -> JobView:
+    """Let a job that waits go earlier or later."""
+    return parts.view(parts.jobs.set_priority(job.id, wanted.priority))
+
+
+async def _from_upload(request: Request, parts: Parts, key: GivenKey) -> JobView:
     declared = int(request.headers.get("content-length", "0"))
     _require_space(parts, 2 * declared)
     try:
         with staging_folder(parts.settings.data_dir / STAGING_NAME) as folder:
             form = await read_form(request.stream(), request.headers["content-type"], folder)
-            options = _options(form)
-            submission = Submission(parts.settings, parts.inbox, parts.jobs)
-            job, intake = await run_in_threadpool(submission.submit, form.files, options)
+            job, intake = await run_in_threadpool(_submit_form, parts, form, key)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
@@ -106,10 +169,15 @@ async def _from_upload(request: Request, parts: Parts) -> JobView:
     return parts.view(job).model_copy(update={"upload": intake})
 
 
-def _submit_series(parts: Parts, wanted: SeriesRequest) -> Job:
-    return parts.jobs.submit(
-        wanted.series_instance_uid, passes=wanted.passes, seed=wanted.seed, bundle=wanted.bundle
-    )
+def _submit_form(parts: Parts, form: Form, key: GivenKey) -> tuple[Job, Intake]:
+    options = _options(form)
+    fingerprint = fingerprint_of(options.model_dump_json(), files=form.files if key.key else ())
+    submission = Submission(parts.settings, parts.inbox, parts.jobs)
+    return submission.submit(form.files, options, idempotency=key.of(fingerprint))
+
+
+def _submit_series(parts: Parts, wanted: SeriesRequest, idempotency: IdempotencyKey | None) -> Job:
+    return parts.jobs.submit(wanted.series_instance_uid, **wanted.wishes(idempotency=idempotency))
 
 
 def _require_space(parts: Parts, needed_bytes: int) -> None:

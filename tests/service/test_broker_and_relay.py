@@ -16,6 +16,7 @@ from service.settings import ServiceSettings
 from worker.celery_app import create_celery
 from worker.ledger import Outcome
 
+NORMAL = 3
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 
 
@@ -33,11 +34,13 @@ class RunningBroker:
             os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def messages(self, queue):
+    def messages(self, queue, step=0):
+        """What waits in a queue. Redis keeps a list per step of priority; kombu's separator is 0x06 0x16."""
         client = redis.Redis(
             unix_socket_path=self.broker.url.removeprefix("redis+socket://").partition("?")[0]
         )
-        return [json.loads(each) for each in client.lrange(f"pnb:{queue}", 0, -1)]
+        name = f"pnb:{queue}" + (f"\x06\x16{step}" if step else "")
+        return [json.loads(each) for each in client.lrange(name, 0, -1)]
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_message_carries_the_job_id_and_nothing_else(relay, broker, receive, job
     receive()
     job = jobs.submit(SERIES)
     assert relay.publish_due()
-    (message,) = broker.messages("gpu")
+    (message,) = broker.messages("gpu", NORMAL)
     assert message["headers"]["task"] == "penumbra.segment_series"
     assert message["headers"]["argsrepr"] == f"['{job.id}']"
     assert "ZZPHIMARK" not in json.dumps(message)
@@ -71,7 +74,7 @@ def test_message_carries_the_job_id_and_nothing_else(relay, broker, receive, job
     with database.read() as session:
         assert session.get(JobRecord, job.id).enqueue_count == 1
     assert relay.publish_due()
-    assert len(broker.messages("gpu")) == 1
+    assert len(broker.messages("gpu", NORMAL)) == 1
 
 
 def test_delivery_goes_to_its_own_queue(relay, broker, receive, jobs, ledger):
@@ -81,7 +84,7 @@ def test_delivery_goes_to_its_own_queue(relay, broker, receive, jobs, ledger):
     relay.publish_due()
     (message,) = broker.messages("delivery")
     assert message["headers"]["task"] == "penumbra.deliver"
-    assert len(broker.messages("gpu")) == 1
+    assert len(broker.messages("gpu", NORMAL)) == 1
 
 
 def test_messages_wait_while_the_broker_is_away_and_survive_its_death(relay, broker, receive, jobs, database):
@@ -94,7 +97,7 @@ def test_messages_wait_while_the_broker_is_away_and_survive_its_death(relay, bro
     assert relay.publish_due() or relay.publish_due()  # the first call may meet the dead connection
     broker.kill()
     broker.start()
-    assert len(broker.messages("gpu")) == 1
+    assert len(broker.messages("gpu", NORMAL)) == 1
 
 
 def test_message_is_not_sent_before_its_time(relay, broker, database):
@@ -131,3 +134,20 @@ def test_queues_share_no_exchange(settings):
         ("gpu", "gpu", "gpu"),
         ("delivery", "delivery", "delivery"),
     ]
+
+
+def test_an_urgent_job_waits_in_a_list_that_is_served_first(relay, broker, receive, jobs):
+    receive()
+    usual, urgent = jobs.submit(SERIES), jobs.submit(SERIES, seed=1, priority=0)
+    last = jobs.submit(SERIES, seed=2, priority=9)
+    assert relay.publish_due()
+    assert [
+        [
+            json.loads(each["headers"]["argsrepr"].replace("'", '"'))[0]
+            for each in broker.messages("gpu", step)
+        ]
+        for step in (0, 3, 9)
+    ] == [[urgent.id], [usual.id], [last.id]]
+    jobs.set_priority(last.id, 0)
+    assert relay.publish_due()
+    assert len(broker.messages("gpu", 0)) == 2
