@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service import terminal
+from service.actor import acting, command_line
 
 if TYPE_CHECKING:
     from service.job import Job
 
-jobs = typer.Typer(
-    help="List, show, cancel, retry and re-run jobs.", no_args_is_help=True, rich_markup_mode=None
-)
+jobs = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@jobs.callback()
+def on_behalf(context: typer.Context) -> None:
+    """List, show, cancel, retry and re-run jobs."""
+    context.with_resource(acting(command_line()))
+
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder of the system; as in the settings by default.")

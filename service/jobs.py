@@ -9,6 +9,8 @@ from typing import TypedDict, Unpack, cast
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
+from service import audit
+from service.audit import Action
 from service.database import Database
 from service.idempotency import job_of_key, remember
 from service.job import ENDED, Job, job_of
@@ -227,6 +229,13 @@ class Jobs:
                 )
             record.priority = priority
             touch(session, record)
+            audit.record(
+                session,
+                Action.PRIORITY_CHANGED,
+                job_id=job_id,
+                series_uid=record.series_uid,
+                priority=priority,
+            )
             if (
                 record.state == "queued"
             ):  # the message that is on its way at the old priority finds nothing to do
