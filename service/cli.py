@@ -17,6 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from service import job_commands, terminal
+from service.pacs_commands import deliveries
 from service.peers_command import peers
 from worker.errors import PenumbraError, Rejected
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(peers, name="peers")
 app.add_typer(job_commands.jobs, name="jobs")
+app.add_typer(deliveries, name="deliveries")
 
 
 class Device(StrEnum):

@@ -24,6 +24,12 @@ class Delivery:
     state: DeliveryState
     attempts: int
     last_error: str | None
+    target: str
+    """The node itself, or the fallback that the next attempt goes to or that took it."""
+    remarks: tuple[str, ...]
+    """What the node said about objects that it stored with a warning or, beside the RTSTRUCT, refused."""
+    stored: int
+    """How many objects the node has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +100,20 @@ def job_of(record: JobRecord, settings: ServiceSettings) -> Job:
         cancel_requested=record.cancel_requested,
         created_at=datetime.fromtimestamp(record.created_at, UTC),
         updated_at=datetime.fromtimestamp(record.updated_at, UTC),
-        deliveries=tuple(_delivery_of(delivery) for delivery in record.deliveries),
+        deliveries=tuple(delivery_of(delivery) for delivery in record.deliveries),
         result_dir=published_dir(settings.jobs_dir / record.id) if record.has_result else None,
     )
 
 
-def _delivery_of(record: DeliveryRecord) -> Delivery:
+def delivery_of(record: DeliveryRecord) -> Delivery:
+    """Read a record into a value."""
     return Delivery(
         id=record.id,
         node=record.node,
         state=cast(DeliveryState, record.state),
         attempts=record.attempts,
         last_error=record.last_error,
+        target=record.target or record.node,
+        remarks=tuple(record.remarks or ()),
+        stored=len(record.objects or ()),
     )

@@ -4,20 +4,21 @@ A claim is one UPDATE that hands out a lease and a fence; every later write name
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from service.database import Database
+from service.delivery_steps import note_failure, note_sent
 from service.figures import note_delivery, note_result
 from service.records import DeliveryRecord, JobRecord
 from service.settings import ServiceSettings
-from service.transitions import deliver, end, next_version, queue, ring
+from service.transitions import deliver, end, next_version, queue
 from worker.errors import Cancelled, WorkerLost
 from worker.job_folder import (
     RESULT_NAME,
@@ -27,7 +28,15 @@ from worker.job_folder import (
     published_dir,
     remove_attempts,
 )
-from worker.ledger import Claim, DeliveryClaim, LeaseLost, LedgerUnavailable, Outcome, ProgressReport
+from worker.ledger import (
+    Claim,
+    DeliveryClaim,
+    LeaseLost,
+    LedgerUnavailable,
+    Outcome,
+    ProgressReport,
+    Sent,
+)
 
 
 class SqlLedger:
@@ -157,19 +166,29 @@ class SqlLedger:
                     worker=worker,
                     updated_at=now,
                 )
-                .returning(DeliveryRecord.fence, DeliveryRecord.job_id, DeliveryRecord.node)
+                .returning(
+                    DeliveryRecord.fence,
+                    DeliveryRecord.job_id,
+                    func.coalesce(DeliveryRecord.target, DeliveryRecord.node),
+                )
             ).one_or_none()
         if taken is None:
             return None
         return self._delivery_claim(delivery_id, *cast(tuple[int, str, str], taken))
 
-    def delivered(self, claim: DeliveryClaim) -> bool:
-        """The node has everything."""
-        return self._end_delivery(claim, None)
+    def delivered(self, claim: DeliveryClaim, sent: Sequence[Sent] = ()) -> bool:
+        """The node has what matters."""
+        with self._held_delivery(claim) as delivery:
+            if delivery is not None:
+                note_sent(delivery, sent)
+        return delivery is not None
 
     def undelivered(self, claim: DeliveryClaim, error: str) -> bool:
-        """The node did not take it: wait and try again, or give up after `delivery_attempts`."""
-        return self._end_delivery(claim, error)
+        """The node did not take it: wait and try again, turn to a fallback, or give up."""
+        with self._held_delivery(claim) as delivery:
+            if delivery is not None:
+                note_failure(delivery, error, self._settings)
+        return delivery is not None
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
@@ -198,7 +217,9 @@ class SqlLedger:
             return None
         return claim
 
-    def _end_delivery(self, claim: DeliveryClaim, error: str | None) -> bool:
+    @contextmanager
+    def _held_delivery(self, claim: DeliveryClaim) -> Iterator[DeliveryRecord | None]:
+        """The delivery while the claim holds, to be ended; None where the claim is void."""
         with self._transaction() as session:
             delivery = session.scalar(
                 select(DeliveryRecord).where(
@@ -207,22 +228,10 @@ class SqlLedger:
                     DeliveryRecord.state == "sending",
                 )
             )
-            if delivery is None:
-                return False
-            delivery.last_error, delivery.lease_until = error, None
-            delivery.state = "delivered" if error is None else self._try_again(session, delivery)
-            note_delivery(session, delivery, taken=error is None)
-            _touch_job(session, delivery)
-        return True
-
-    def _try_again(self, session: Session, delivery: DeliveryRecord) -> str:
-        if delivery.attempts >= self._settings.delivery_attempts:
-            return "failed"
-        pauses = self._settings.delivery_pauses_s
-        pause_s = pauses[min(delivery.attempts, len(pauses)) - 1]
-        delivery.enqueued_at = time.time() + pause_s
-        ring(session, "deliver", delivery.id, pause_s=pause_s)
-        return "waiting"
+            yield delivery
+            if delivery is not None:
+                note_delivery(session, delivery, taken=delivery.state == "delivered")
+                _touch_job(session, delivery)
 
 
 def release(session: Session, job: JobRecord, settings: ServiceSettings) -> None:

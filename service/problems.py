@@ -22,6 +22,7 @@ TYPE_PREFIX = "urn:penumbra:problem:"
 STATUS_BY_CODE = {
     "job-not-found": 404,
     "series-not-found": 404,
+    "delivery-not-found": 404,
     "state-conflict": 409,
     "conflicting-instance": 409,
     "unavailable": 503,

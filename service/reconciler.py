@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from service.database import Database, open_database
+from service.delivery_steps import note_failure
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.ledger import release
@@ -129,11 +130,7 @@ class Reconciler:
         )
         for delivery in session.scalars(lost):
             delivery.lease_until = None
-            if delivery.attempts >= self._settings.delivery_attempts:
-                delivery.state, delivery.last_error = "failed", "The delivery worker was lost."
-            else:
-                delivery.state = "waiting"
-                ring(session, "deliver", delivery.id)
+            note_failure(delivery, "The delivery worker was lost.", self._settings)
 
 
 def run_reconciler(settings: ServiceSettings) -> None:

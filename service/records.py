@@ -113,6 +113,12 @@ class DeliveryRecord(Record):
     lease_until: Mapped[float | None] = mapped_column(Float)
     worker: Mapped[str | None] = mapped_column(String(128))
     last_error: Mapped[str | None] = mapped_column(Text)
+    target: Mapped[str | None] = mapped_column(String(16))
+    """The node that the next attempt goes to, or that took it; None means `node`, else one of its fallbacks."""
+    remarks: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """Warnings and refusals of further objects, in words."""
+    objects: Mapped[list[list[str]] | None] = mapped_column(JSON(none_as_null=True))
+    """What the node has stored: SOP class UID and SOP Instance UID of each."""
     enqueued_at: Mapped[float | None] = mapped_column(Float)
     created_at: Mapped[float] = mapped_column(Float)
     updated_at: Mapped[float] = mapped_column(Float)

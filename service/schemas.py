@@ -66,12 +66,16 @@ class Reason(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """A result on its way to a DICOM node."""
+    """A result on its way to a DICOM node, or to the node that stands in for it (`target`)."""
 
+    id: str
     node: str
+    target: str
     state: str
     attempts: int
     last_error: str | None
+    remarks: list[str]
+    stored: int
 
 
 class Progress(BaseModel):

@@ -10,6 +10,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from service.pacs_settings import PacsSettings
 from service.peer_settings import SENDER, PeerSettings
 from worker.job_folder import Destination
 from worker.object_files import ExtraKind, SentKind
@@ -31,6 +32,9 @@ class NodeSettings(BaseModel):
     port: int = Field(gt=0, lt=65536)
     objects: tuple[SentKind, ...] = Field(("rtstruct",), min_length=1)
     """What is sent to it: rtstruct, seg, sr, pdf."""
+
+    fallbacks: tuple[str, ...] = ()
+    """AE titles of nodes that get a result, in this order, when this one does not take it."""
 
     template: Path | None = None
     """A YAML file that says how its RTSTRUCT is written (`penumbra template`); None means the default."""
@@ -76,6 +80,9 @@ class ServiceSettings(WorkerSettings):
 
     deliver_to: tuple[str, ...] = ()
     """AE titles of nodes that get every result, whoever sent the series."""
+
+    pacs: PacsSettings = PacsSettings()
+    """Fallbacks, pulling and storage commitment."""
 
     also: tuple[ExtraKind, ...] = ()
     """What every job makes besides, to be fetched over REST: seg, sr, pdf, nifti."""
@@ -123,6 +130,9 @@ class ServiceSettings(WorkerSettings):
         unknown = sorted(title for title in named - {SENDER} if self.node(title) is None)
         if unknown:
             raise ValueError(f"deliver_to names {', '.join(unknown)}, which nodes does not define")
+        stand_ins = {title for node in self.nodes for title in node.fallbacks}
+        if strangers := sorted(title for title in stand_ins if self.node(title) is None):
+            raise ValueError(f"fallbacks name {', '.join(strangers)}, which nodes does not define")
         return self
 
     @property
@@ -159,9 +169,16 @@ class ServiceSettings(WorkerSettings):
         named = (sender if title == SENDER else title for title in titles)
         return tuple(dict.fromkeys(title for title in named if self.node(title) is not None))
 
+    def with_fallbacks(self, *ae_titles: str) -> tuple[str, ...]:
+        """These nodes and those that stand in for them, each once; a node before its fallbacks."""
+        nodes = [node for title in ae_titles if (node := self.node(title)) is not None]
+        fallbacks = [title for node in nodes for title in node.fallbacks]
+        return tuple(dict.fromkeys((*ae_titles, *fallbacks)))
+
     def special_destinations(self, sender: str) -> tuple[Destination, ...]:
-        """Those of `destinations` that get something else than the default RTSTRUCT."""
-        nodes = [node for title in self.destinations(sender) if (node := self.node(title)) is not None]
+        """Those of `destinations` and their fallbacks that get something else than the default RTSTRUCT."""
+        titles = self.with_fallbacks(*self.destinations(sender))
+        nodes = [node for title in titles if (node := self.node(title)) is not None]
         found = [node.destination for node in nodes]
         return tuple(each for each in found if each != Destination(ae_title=each.ae_title))
 

@@ -10,12 +10,13 @@ from typing import Final
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
 from worker.errors import Failed
+from worker.ledger import Sent
 
 SUCCESS: Final = 0x0000
 CONNECT_S: Final = 10
@@ -53,21 +54,6 @@ class Node:
         return f"{self.ae_title} at {self.host}:{self.port}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """An instance that a node has accepted.
-
-    Attributes:
-        sop_instance_uid: the instance.
-        status: what the node answered, 0x0000 or a warning.
-        warning: the warning in words, empty if there was none.
-    """
-
-    sop_instance_uid: str
-    status: int
-    warning: str = ""
-
-
 class DeliveryError(Failed):
     """A node could not be reached, or refused what was sent."""
 
@@ -79,8 +65,14 @@ class DeliveryError(Failed):
         self.status = status
 
 
+class ObjectRefused(DeliveryError):
+    """A node that answers does not take an object."""
+
+
 def send(files: Sequence[Path], node: Node, *, calling_ae: str) -> list[Sent]:
-    """Store files on a node over one association.
+    """Store files on a node over one association, RTSTRUCTs first.
+
+    Where RTSTRUCTs are among them, they are what matters: a refusal of another object is a remark then.
 
     Args:
         files: DICOM files in Implicit or Explicit VR Little Endian, or in RLE Lossless, which is undone for a node
@@ -89,18 +81,42 @@ def send(files: Sequence[Path], node: Node, *, calling_ae: str) -> list[Sent]:
         calling_ae: our AE title.
 
     Returns:
-        One entry per file, in their order.
+        One entry per file, in the order of sending.
 
     Raises:
-        DeliveryError: the node cannot be reached, refuses the association or an instance, or does not answer.
+        DeliveryError: the node cannot be reached, refuses the association or an RTSTRUCT, or does not answer.
     """
-    datasets = [_read(file) for file in files]
+    datasets = sorted((_read(file) for file in files), key=_is_extra)
+    may_refuse = any(not _is_extra(each) for each in datasets)
     association = _associate(node, calling_ae, datasets)
     try:
-        return [_store(association, dataset, node) for dataset in datasets]
+        return [
+            _offer(association, each, node, may_refuse=may_refuse and _is_extra(each)) for each in datasets
+        ]
     finally:
         if association.is_established:
             association.release()
+
+
+def _is_extra(dataset: Dataset) -> bool:
+    return UID(dataset.SOPClassUID) != RTStructureSetStorage
+
+
+def _offer(association: Association, dataset: Dataset, node: Node, *, may_refuse: bool) -> Sent:
+    """Store one instance; a refusal that may be is noted instead of raised."""
+    try:
+        return _store(association, dataset, node)
+    except ObjectRefused as refusal:
+        if not may_refuse:
+            raise
+        uid, kind = str(dataset.SOPInstanceUID), str(dataset.SOPClassUID)
+        return Sent(
+            sop_instance_uid=uid,
+            sop_class_uid=kind,
+            status=refusal.status,
+            remark=refusal.message,
+            stored=False,
+        )
 
 
 def _read(file: Path) -> Dataset:
@@ -164,7 +180,7 @@ def _store(association: Association, dataset: Dataset, node: Node) -> Sent:
     try:
         answer = association.send_c_store(_acceptable(association, dataset))
     except ValueError as error:
-        raise DeliveryError(
+        raise ObjectRefused(
             f"{node} does not take {UID(dataset.SOPClassUID).name} (instance {uid}).",
             remedy="Enable this kind of object at the node.",
         ) from error
@@ -173,10 +189,11 @@ def _store(association: Association, dataset: Dataset, node: Node) -> Sent:
     status = int(answer.Status)
     if status != SUCCESS and status not in _WARNINGS:
         comment = _comment(answer, dataset)
-        raise DeliveryError(
+        raise ObjectRefused(
             f"{node} refused instance {uid}: {describe(status)} (0x{status:04X}).{comment}", status=status
         )
-    return Sent(sop_instance_uid=uid, status=status, warning=_WARNINGS.get(status, ""))
+    remark = f"{node} stored instance {uid}, but {_WARNINGS[status]}." if status in _WARNINGS else ""
+    return Sent(sop_instance_uid=uid, sop_class_uid=str(dataset.SOPClassUID), status=status, remark=remark)
 
 
 def _acceptable(association: Association, dataset: Dataset) -> Dataset:

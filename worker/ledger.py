@@ -4,6 +4,7 @@ A claim holds a lease and a fence. The fence grows with every claim of a job, an
 it, so a worker that was thought dead and comes back can no longer write anything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,6 +54,25 @@ class DeliveryClaim:
     calling_ae: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What became of one instance at a node.
+
+    Attributes:
+        sop_instance_uid: the instance.
+        sop_class_uid: its kind.
+        status: what the node answered, 0x0000 or a warning; None where it does not take the kind at all.
+        remark: the warning or the refusal in words, empty if there was none.
+        stored: whether the node has it.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    status: int | None
+    remark: str = ""
+    stored: bool = True
+
+
 class Ledger(Protocol):
     """The book of jobs, as a worker sees it."""
 
@@ -77,8 +97,8 @@ class DeliveryLedger(Protocol):
     def claim_delivery(self, delivery_id: str, worker: str) -> DeliveryClaim | None:
         """Take the delivery, or None when it is not to be had."""
 
-    def delivered(self, claim: DeliveryClaim) -> bool:
-        """The node has everything. False if the claim is void."""
+    def delivered(self, claim: DeliveryClaim, sent: Sequence[Sent] = ()) -> bool:
+        """The node has what matters; `sent` says what it thought of each. False if the claim is void."""
 
     def undelivered(self, claim: DeliveryClaim, error: str) -> bool:
         """The node did not take it; it is tried again after a pause. False if the claim is void."""

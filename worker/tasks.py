@@ -87,7 +87,7 @@ def send_claimed(delivery_id: str, worker: str, ledger: WorkerLedger) -> None:
             return
         node = Node(ae_title=claim.ae_title, host=claim.host, port=claim.port)
         try:
-            send(claim.files, node, calling_ae=claim.calling_ae)
+            sent = send(claim.files, node, calling_ae=claim.calling_ae)
         except (DeliveryError, OSError) as error:
             log.warning(
                 "delivery failed", node=claim.ae_title, job_id=claim.job_id, cause=type(error).__name__
@@ -97,8 +97,12 @@ def send_claimed(delivery_id: str, worker: str, ledger: WorkerLedger) -> None:
             log.error("delivery failed", cause=type(error).__name__, where=_place(error))
             ledger.undelivered(claim, "The result could not be sent; the log says where it failed.")
         else:
-            log.info("delivered", node=claim.ae_title, job_id=claim.job_id)
-            ledger.delivered(claim)
+            for each in sent:
+                if each.remark:
+                    status = "-" if each.status is None else f"0x{each.status:04X}"
+                    log.warning("node has a remark", node=claim.ae_title, job_id=claim.job_id, status=status)
+            log.info("delivered", node=claim.ae_title, job_id=claim.job_id, count=len(sent))
+            ledger.delivered(claim, sent)
     except LedgerUnavailable:
         log.warning("delivery not noted, ledger unavailable")
 

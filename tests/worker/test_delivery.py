@@ -47,7 +47,7 @@ def scp():
 def test_it_arrives_unchanged_in_implicit_vr(scp, rtstruct):
     node, got = scp(syntaxes=(ExplicitVRLittleEndian, ImplicitVRLittleEndian))
     (sent,) = send([rtstruct], node, calling_ae="PENUMBRA")
-    assert sent.status == 0 and sent.warning == ""
+    assert sent.status == 0 and sent.remark == ""
     (syntax, uid, dataset), source = got[0], dcmread(rtstruct)
     assert syntax == ImplicitVRLittleEndian
     assert uid == sent.sop_instance_uid == source.SOPInstanceUID
@@ -89,7 +89,7 @@ def test_a_refusal_is_told_in_words_with_its_status(scp, rtstruct, status, words
 def test_a_warning_is_success_with_a_remark(scp, rtstruct):
     node, _ = scp(0xB006)
     (sent,) = send([rtstruct], node, calling_ae="PENUMBRA")
-    assert sent.status == 0xB006 and "left elements out" in sent.warning
+    assert sent.status == 0xB006 and "left elements out" in sent.remark
 
 
 def test_a_comment_is_passed_on_unless_it_names_the_patient(draw, rtstruct):

@@ -27,14 +27,16 @@ def seg(result, draw, tmp_path_factory):
 def node():
     servers = []
 
-    def start(contexts):
+    def start(contexts, refused=()):
         got, opened = [], []
 
         def store(event):
             dataset = event.dataset
             dataset.file_meta = event.file_meta
-            got.append(dataset)
-            return 0x0000
+            status = dict(refused).get(dataset.SOPClassUID, 0x0000)
+            if status == 0x0000:
+                got.append(dataset)
+            return status
 
         ae = AE(ae_title="PACS")
         for sop_class, syntaxes in contexts.items():
@@ -60,7 +62,26 @@ def test_both_arrive_over_one_association_with_the_same_voxels(node, seg, writte
     assert got[1].PatientName == dcmread(seg).PatientName
 
 
-def test_a_node_that_takes_no_segmentation_is_named_with_the_kind(node, seg, written):
-    there, _, _ = node({RTStructureSetStorage: [ImplicitVRLittleEndian]})
-    with pytest.raises(DeliveryError, match="does not take Segmentation Storage"):
-        send([written, seg], there, calling_ae="PENUMBRA")
+def test_a_node_that_takes_no_segmentation_gets_the_rtstruct_and_a_remark_says_so(node, seg, written):
+    there, got, _ = node({RTStructureSetStorage: [ImplicitVRLittleEndian]})
+    sent = send([seg, written], there, calling_ae="PENUMBRA")
+    assert [(each.stored, each.status) for each in sent] == [(True, 0), (False, None)]
+    assert "does not take Segmentation Storage" in sent[1].remark
+    assert [each.Modality for each in got] == ["RTSTRUCT"]
+
+
+def test_a_segmentation_that_is_refused_with_a_status_keeps_it(node, seg, written):
+    contexts = {
+        RTStructureSetStorage: [ImplicitVRLittleEndian],
+        SegmentationStorage: [ExplicitVRLittleEndian],
+    }
+    there, _, _ = node(contexts, refused={SegmentationStorage: 0xA700})
+    _, refused = send([written, seg], there, calling_ae="PENUMBRA")
+    assert (refused.stored, refused.status) == (False, 0xA700)
+    assert "out of resources" in refused.remark
+
+
+def test_without_an_rtstruct_every_object_matters(node, seg):
+    there, _, _ = node({SegmentationStorage: [ExplicitVRLittleEndian]}, refused={SegmentationStorage: 0xA700})
+    with pytest.raises(DeliveryError, match="out of resources"):
+        send([seg], there, calling_ae="PENUMBRA")

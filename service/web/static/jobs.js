@@ -2,7 +2,7 @@
 // Everything that comes from the service is set as text.
 
 import { ask, download, getPicture, post } from "./api.js";
-import { ago, deliverySentence, isDelivered, stageSentence, stateWord } from "./words.js";
+import { ago, deliverySentence, hasRemarks, isDelivered, stageSentence, stateWord } from "./words.js";
 
 const rows = new Map(); // job id -> { job, row }
 
@@ -66,8 +66,10 @@ function body(job) {
   if (job.deliveries.length) {
     const list = element("ul", "deliveries");
     for (const delivery of job.deliveries) {
-      const tone = isDelivered(delivery) ? "good" : delivery.last_error ? "bad" : "";
-      list.append(element("li", tone, deliverySentence(delivery)));
+      const tone = hasRemarks(delivery) ? "remark" : isDelivered(delivery) ? "good" : delivery.last_error ? "bad" : "";
+      const item = element("li", tone, deliverySentence(delivery));
+      if (delivery.attempts && delivery.state !== "sending") item.append(" ", button("Send again", `Send the result of job ${shortId(job)} to ${delivery.node} again`, () => sendAgain(job, delivery)));
+      list.append(item);
     }
     part.append(list);
   }
@@ -91,7 +93,12 @@ function side(job) {
   return part;
 }
 
-const change = async (path) => show(await (await post(path)).json());
+async function sendAgain(job, delivery) {
+  await post(`/api/v1/deliveries/${delivery.id}/resend`);
+  await change(job.links.self, ask);
+}
+
+const change = async (path, request = post) => show(await (await request(path)).json());
 
 function draw(canvas, picture) {
   canvas.width = picture.width;

@@ -47,13 +47,14 @@ export function stageSentence(job) {
 
 export function deliverySentence(delivery) {
   const state = DELIVERIES[delivery.state] ?? sentence(delivery.state);
-  if (isDelivered(delivery) || !delivery.last_error) return `${delivery.node}: ${state}`;
+  if (isDelivered(delivery) || !delivery.last_error) return [`${delivery.node}: ${state}`, ...delivery.remarks].join(". ");
   const times = delivery.attempts === 1 ? "one attempt" : `${delivery.attempts} attempts`;
   const outlook = delivery.state === "failed" ? "given up" : "will be tried again";
   return `${delivery.node}: not delivered after ${times}, ${outlook}. ${delivery.last_error}`;
 }
 
 export const isDelivered = (delivery) => delivery.state === "delivered";
+export const hasRemarks = (delivery) => delivery.remarks.length > 0;
 
 export function ago(iso, now = Date.now()) {
   const minutes = Math.floor((now - Date.parse(iso)) / 60_000);
