@@ -29,7 +29,7 @@ from service.transitions import (
     touch,
 )
 from worker.errors import Cancelled, PenumbraError
-from worker.job_folder import JobRequest, write_job_folder
+from worker.job_folder import JobRequest, instances_dir, write_job_folder
 
 
 class JobNotFound(PenumbraError):
@@ -174,6 +174,10 @@ class Jobs:
                 )
             if record.superseded_by is not None:
                 raise StateConflict("A newer job replaced this one.", remedy="Retry the newer job.")
+            if not instances_dir(self._settings.jobs_dir / job_id).is_dir():
+                raise StateConflict(
+                    "The series has been deleted, as its time was over.", remedy="Send the series again."
+                )
             record.attempts, record.cancel_requested, record.reason = 0, False, None
             record.has_result = False
             queue(session, record)
@@ -250,6 +254,8 @@ class Jobs:
         wanted = self._settings.special_destinations(wishes.get("sender") or series.sender)
         request = request.model_copy(update={"destinations": wanted})
         instances = _instances(session, series_uid)
+        if not instances:  # deleted since
+            raise SeriesNotFound
         key = _dedup_key(request, instances)
         existing = session.scalar(select(JobRecord).where(JobRecord.dedup_key == key))
         return existing or self._make(session, series, instances, request=request, key=key, wishes=wishes)

@@ -19,6 +19,7 @@ from service.jobs import Jobs
 from service.ledger import release
 from service.records import DeliveryRecord, JobRecord, OutboxRecord
 from service.relay import Relay
+from service.retention import Retention
 from service.settings import ServiceSettings
 from service.transitions import ring
 from worker.celery_app import create_celery
@@ -39,6 +40,7 @@ class Reconciler:
         self._database = database
         self._inbox = Inbox(settings, database)
         self._jobs = Jobs(settings, database)
+        self._retention = Retention(settings, database)
 
     def run(self, stop: threading.Event) -> None:
         """Sweep until asked to stop. Quiet series are looked for more often than losses."""
@@ -49,6 +51,7 @@ class Reconciler:
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + self._settings.sweep_s
                     self.sweep()
+                self._retention.sweep_if_due()
             except (SQLAlchemyError, OSError) as error:
                 log.error("sweep failed", cause=type(error).__name__)
                 stop.wait(self._settings.sweep_s)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model
 
 from service.pacs_settings import PacsSettings
 from service.peer_settings import SENDER, PeerSettings
+from service.retention_settings import RetentionSettings
 from worker.job_folder import Destination
 from worker.object_files import ExtraKind, SentKind
 from worker.roi_naming import read_template
@@ -107,6 +108,9 @@ class ServiceSettings(WorkerSettings):
 
     min_free_bytes: int = Field(default=512 * MEBIBYTE, ge=0)
     """Below this much free space no instance is taken any more."""
+
+    retention: RetentionSettings = RetentionSettings()
+    """How long received series and results are kept."""
 
     max_instance_bytes: int = Field(default=64 * MEBIBYTE, gt=0)
     max_associations: int = Field(default=32, ge=1)
