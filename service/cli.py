@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from service import job_commands, terminal
 from service.pacs_commands import deliveries
 from service.peers_command import peers
+from service.rules_command import rules
 from worker.errors import PenumbraError, Rejected
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(peers, name="peers")
 app.add_typer(job_commands.jobs, name="jobs")
 app.add_typer(deliveries, name="deliveries")
+app.add_typer(rules, name="rules")
 
 
 class Device(StrEnum):

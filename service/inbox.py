@@ -104,11 +104,17 @@ class Inbox:
 
     @counted
     def receive(
-        self, data: bytes, *, sender: str, source: Source, announced: Announced | None = None
+        self,
+        data: bytes,
+        *,
+        sender: str,
+        source: Source,
+        announced: Announced | None = None,
+        called: str | None = None,
     ) -> Received:
         """Store one DICOM object (Part 10 bytes); it survives a crash once this returns.
 
-        The same object again is fine.
+        The same object again is fine. `called` is the AE title that the sender called us by.
 
         Raises:
             NotAnImage: no DICOM image, or a damaged header.
@@ -126,7 +132,7 @@ class Inbox:
         if announced is not None and announced.sop_class_uid != header.sop_class_uid:
             raise ClassMismatch
         try:
-            duplicate = self._keep(data, header, sender=sender, source=source)
+            duplicate = self._keep(data, header, sender=sender, source=source, called=called)
         except OperationalError as error:
             raise InboxUnavailable from error
         return Received(
@@ -175,7 +181,9 @@ class Inbox:
             leftover.unlink(missing_ok=True)
         return len(leftovers)
 
-    def _keep(self, data: bytes, header: InstanceHeader, *, sender: str, source: Source) -> bool:
+    def _keep(
+        self, data: bytes, header: InstanceHeader, *, sender: str, source: Source, called: str | None
+    ) -> bool:
         """Store and register it. True if it was there before."""
         known = self._register.find(header.sop_uid)
         if known is None:
@@ -186,6 +194,7 @@ class Inbox:
                 size_bytes=len(data),
                 sender=sender,
                 source=source,
+                called=called,
             )
             known = self._register.add(arrival)  # somebody may have been faster with this instance
         if known is None:

@@ -34,6 +34,7 @@ _COUNT_IN = (
         last_received_at=bindparam("now"),
         sender=bindparam("from"),
         source=bindparam("way"),
+        called=bindparam("title"),
     )
     .returning(_SERIES.c.instance_count)
 )
@@ -56,6 +57,7 @@ class Arrival:
     size_bytes: int
     sender: str
     source: str
+    called: str | None = None
 
     @property
     def known(self) -> Known:
@@ -149,7 +151,8 @@ def _add_to_series(
 def _count_in(session: Session, last: Arrival, more: int, now: float) -> int:
     """Add so many instances to their series, which may begin with them; returns how many it has then."""
     header = last.header
-    values = {"uid": header.series_uid, "more": more, "now": now, "from": last.sender, "way": last.source}
+    origin = {"from": last.sender, "way": last.source, "title": last.called}
+    values = {"uid": header.series_uid, "more": more, "now": now, **origin}
     count: int | None = session.execute(_COUNT_IN, values).scalar_one_or_none()
     if count is None:
         session.execute(insert(_SERIES), _series_row(last, more, now))
@@ -164,6 +167,7 @@ def _series_row(arrival: Arrival, count: int, now: float) -> Mapping[str, Any]:
         "modality": header.modality,
         "sender": arrival.sender,
         "source": arrival.source,
+        "called": arrival.called,
         "instance_count": count,
         "pending": True,
         "revision": 0,

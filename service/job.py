@@ -9,10 +9,10 @@ from service.records import DeliveryRecord, JobRecord
 from service.settings import ServiceSettings
 from worker.job_folder import published_dir
 
-JobState = Literal["receiving", "queued", "running", "done", "rejected", "failed", "cancelled"]
+JobState = Literal["receiving", "queued", "running", "done", "rejected", "failed", "cancelled", "not-routed"]
 DeliveryState = Literal["waiting", "sending", "delivered", "failed"]
 
-ENDED: frozenset[str] = frozenset({"done", "rejected", "failed", "cancelled"})
+ENDED: frozenset[str] = frozenset({"done", "rejected", "failed", "cancelled", "not-routed"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,7 @@ class Job:
     revision: int
     superseded_by: str | None
     bundle: str | None
+    rule: str | None
     passes: int
     seed: int
     priority: int
@@ -91,6 +92,7 @@ def job_of(record: JobRecord, settings: ServiceSettings) -> Job:
         revision=record.revision,
         superseded_by=record.superseded_by,
         bundle=record.bundle,
+        rule=record.rule,
         passes=record.passes,
         seed=record.seed,
         priority=record.priority,

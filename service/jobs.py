@@ -16,6 +16,7 @@ from service.idempotency import job_of_key, remember
 from service.job import ENDED, Job, job_of
 from service.job_filter import JobFilter, conditions
 from service.job_wishes import JobWishes, request_of
+from service.plan import Plan, Planner
 from service.records import InstanceRecord, JobRecord, SeriesRecord
 from service.settings import ServiceSettings
 from service.transitions import (
@@ -25,6 +26,7 @@ from service.transitions import (
     queue,
     receiving_job,
     ring,
+    set_aside_job,
     supersede,
     touch,
 )
@@ -67,6 +69,7 @@ class _Given(TypedDict):
     request: JobRequest
     key: str
     wishes: JobWishes
+    plan: Plan
 
 
 class Jobs:
@@ -75,22 +78,44 @@ class Jobs:
     def __init__(self, settings: ServiceSettings, database: Database) -> None:
         self._settings = settings
         self._database = database
+        self._planner = Planner(settings, database)
+
+    def take_up(self, series_uid: str) -> Job:
+        """Queue a job for a series that has gone quiet, or keep it as `not-routed` where no rule matches.
+
+        Raises:
+            SeriesNotFound: nothing of the series has been received.
+        """
+        refusal = self._planner.plan(series_uid).refusal
+        if refusal is None:
+            return self.submit(series_uid)
+        with self._database.write() as session:
+            series = session.get(SeriesRecord, series_uid)
+            if series is None:
+                raise SeriesNotFound
+            job = self._take(session, series)
+            end(session, job, "not-routed", refusal.as_reason())
+            session.flush()
+            supersede(session, job)
+            return job_of(job, self._settings)
 
     def submit(self, series_uid: str, **wishes: Unpack[JobWishes]) -> Job:
         """Queue a job for what has been received of a series.
 
         The same instances with the same options give the same job, however often they are submitted; the same
-        idempotency key gives the same job whatever has changed since.
+        idempotency key gives the same job whatever has changed since. What is not wished for comes from the rule
+        that matches, else from the settings.
 
         Raises:
             SeriesNotFound: nothing of the series has been received.
             KeyReused: the idempotency key was given with another request.
         """
+        plan = self._planner.plan(series_uid)
         idempotency = wishes.get("idempotency")
         with self._database.write() as session:
             job = None if idempotency is None else job_of_key(session, idempotency)
             if job is None:
-                job = self._submit(session, series_uid, wishes)
+                job = self._submit(session, series_uid, plan.completed(wishes), plan)
                 if idempotency is not None:
                     remember(session, idempotency, job.id)
             session.flush()
@@ -160,28 +185,43 @@ class Jobs:
         return self.get(job_id)
 
     def retry(self, job_id: str) -> Job:
-        """Queue a job again that did not end well, with its attempts counted anew.
+        """Queue a job again that did not end well, with its attempts counted anew, or that no rule matched.
 
         Raises:
             JobNotFound: no job has this id.
-            StateConflict: the job is not `failed`, `cancelled` or `rejected`, or a newer job replaced it.
+            StateConflict: the job is running or done, or a newer job replaced it.
         """
         with self._database.write() as session:
             record = _found(session, job_id)
-            if record.state not in {"failed", "cancelled", "rejected"}:
+            if record.state not in ENDED - {"done"}:
                 raise StateConflict(
                     f"The job is {record.state}; only one that did not succeed can be retried."
                 )
             if record.superseded_by is not None:
                 raise StateConflict("A newer job replaced this one.", remedy="Retry the newer job.")
-            if not instances_dir(self._settings.jobs_dir / job_id).is_dir():
-                raise StateConflict(
-                    "The series has been deleted, as its time was over.", remedy="Send the series again."
-                )
-            record.attempts, record.cancel_requested, record.reason = 0, False, None
-            record.has_result = False
-            queue(session, record)
-        return self.get(job_id)
+            if record.state != "not-routed":
+                if not instances_dir(self._settings.jobs_dir / job_id).is_dir():
+                    raise StateConflict(
+                        "The series has been deleted, as its time was over.", remedy="Send the series again."
+                    )
+                record.attempts, record.cancel_requested, record.reason = 0, False, None
+                record.has_result = False
+                queue(session, record)
+                return job_of(record, self._settings)
+        return self.submit(record.series_uid)
+
+    def _take(self, session: Session, series: SeriesRecord) -> JobRecord:
+        """The series' job that waits for this, or a new one; what has been received is taken up with it."""
+        uid = series.series_uid
+        job = receiving_job(session, uid) or set_aside_job(session, uid)
+        if job is None:
+            job = new_job(series, self._settings, str(uuid.uuid4()))
+            session.add(job)
+        if series.pending:
+            series.pending = False
+            series.revision += 1
+        job.revision = series.revision
+        return job
 
     def rerun(self, job_id: str, **wishes: Unpack[JobWishes]) -> Job:
         """Queue another job on the series of one, with other options: to compare two bundles, say.
@@ -197,6 +237,8 @@ class Jobs:
             series = session.get_one(SeriesRecord, first.series_uid)
             if first.superseded_by is not None:
                 raise StateConflict("A newer job replaced this one.", remedy="Re-run the newer job.")
+            if first.state == "not-routed":
+                raise StateConflict("The job was not routed, so it never ran.", remedy="Retry it instead.")
             if first.state == "receiving" or series.pending:
                 raise StateConflict(
                     "The series is still being received.", remedy="Wait until it is complete."
@@ -246,19 +288,20 @@ class Jobs:
                 ring(session, "segment", record.id)
         return self.get(job_id)
 
-    def _submit(self, session: Session, series_uid: str, wishes: JobWishes) -> JobRecord:
+    def _submit(self, session: Session, series_uid: str, wishes: JobWishes, plan: Plan) -> JobRecord:
         series = session.get(SeriesRecord, series_uid)
         if series is None:
             raise SeriesNotFound
         request = request_of(series_uid, wishes, self._settings)
-        wanted = self._settings.special_destinations(wishes.get("sender") or series.sender)
+        wanted = self._settings.special_destinations(wishes.get("sender") or series.sender, plan.rule)
         request = request.model_copy(update={"destinations": wanted})
         instances = _instances(session, series_uid)
         if not instances:  # deleted since
             raise SeriesNotFound
         key = _dedup_key(request, instances)
         existing = session.scalar(select(JobRecord).where(JobRecord.dedup_key == key))
-        return existing or self._make(session, series, instances, request=request, key=key, wishes=wishes)
+        given = _Given(request=request, key=key, wishes=wishes, plan=plan)
+        return existing or self._make(session, series, instances, **given)
 
     def _make(
         self,
@@ -271,18 +314,13 @@ class Jobs:
 
         The folder is written inside the transaction, so that of two submissions at once each has its own.
         """
-        job = receiving_job(session, series.series_uid)
-        if job is None:
-            job = new_job(series, self._settings, str(uuid.uuid4()))
-            session.add(job)
-        if series.pending:
-            series.pending = False
-            series.revision += 1
+        job = self._take(session, series)
         request = given["request"].model_copy(update={"job_id": job.id})
-        job.dedup_key, job.revision, job.instance_count = given["key"], series.revision, len(instances)
+        job.dedup_key, job.instance_count, job.reason = given["key"], len(instances), None
         job.bundle, job.passes, job.seed = request.bundle, request.passes, request.seed
         job.sender = given["wishes"].get("sender") or job.sender
         _note_wishes(job, given["wishes"])
+        _follow(job, given["plan"], self._settings)
         paths = [self._settings.inbox_dir / instance.path for instance in instances]
         write_job_folder(self._settings.jobs_dir / job.id, request, paths)
         if job.cancel_requested:
@@ -299,6 +337,13 @@ def _note_wishes(job: JobRecord, wishes: JobWishes) -> None:
     job.priority = job.priority if priority is None else priority
     job.deliver = wishes.get("deliver", True)
     job.rerun_of = wishes.get("rerun_of")
+
+
+def _follow(job: JobRecord, plan: Plan, settings: ServiceSettings) -> None:
+    """Note what the job's rule says that is not the worker's business."""
+    job.rule = plan.name
+    nodes = settings.ruled_destinations(job.sender, plan.rule)
+    job.deliver_to = None if nodes is None else list(nodes)
 
 
 def _found(session: Session, job_id: str) -> JobRecord:

@@ -127,7 +127,7 @@ class SqlLedger:
             if outcome.state == "done":
                 note_result(session, job, published_dir(claim.folder) / RESULT_NAME)
             if outcome.state == "done" and job.deliver:
-                deliver(session, job, self._settings.destinations(job.sender))
+                deliver(session, job, self._recipients(job))
         remove_attempts(claim.folder)
         return True
 
@@ -189,6 +189,11 @@ class SqlLedger:
             if delivery is not None:
                 note_failure(delivery, error, self._settings)
         return delivery is not None
+
+    def _recipients(self, job: JobRecord) -> tuple[str, ...]:
+        """Nodes that get the result: those of its rule, else those of its sender."""
+        named = job.deliver_to
+        return self._settings.destinations(job.sender) if named is None else tuple(named)
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:

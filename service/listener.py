@@ -58,11 +58,12 @@ log = structlog.get_logger(__name__)
 
 def on_c_store(event: Event, inbox: Inbox) -> Dataset | int:
     """C-STORE: 0x0000 only once the instance is on the disk and in the database (PS3.4 B.2.3)."""
-    sender = str(event.assoc.requestor.ae_title).strip()
+    sender, called = _titles(event)
     request = cast(C_STORE, event.request)
     announced = Announced(str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
     try:
-        inbox.receive(event.encoded_dataset(), sender=sender, source="dicom", announced=announced)
+        data = event.encoded_dataset()
+        inbox.receive(data, sender=sender, source="dicom", announced=announced, called=called)
     except InboxUnavailable as error:
         return _refusal(OUT_OF_RESOURCES, error, sender)
     except ClassMismatch as error:
@@ -167,12 +168,14 @@ def run_listener(settings: ServiceSettings) -> None:
 
 
 def _caller(event: Event) -> Caller:
+    calling, called = _titles(event)
+    return Caller(calling=calling, called=called, address=str(event.assoc.requestor.address))
+
+
+def _titles(event: Event) -> tuple[str, str]:
+    """Calling and called AE title, without padding."""
     request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
-    return Caller(
-        calling=str(request.calling_ae_title).strip(),
-        called=str(request.called_ae_title).strip(),
-        address=str(event.assoc.requestor.address),
-    )
+    return str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
 
 
 def _refusal(status: int, error: PenumbraError, sender: str) -> Dataset:

@@ -65,15 +65,15 @@ class Reconciler:
             session.execute(delete(OutboxRecord).where(OutboxRecord.done_at < time.time() - OUTBOX_KEPT_S))
 
     def submit_quiet_series(self) -> None:
-        """Make a job of every series that has gone quiet. Whether it is whole, the worker's guard decides."""
+        """Take up every series that has gone quiet. Whether it is whole, the worker's guard decides."""
         for series in self._inbox.quiet_series():
             try:
-                job = self._jobs.submit(series.series_instance_uid)
+                job = self._jobs.take_up(series.series_instance_uid)
             except PenumbraError as error:
                 log.warning("series not submitted", cause=error.code)
             else:
                 log.info(
-                    "series submitted",
+                    "series not routed" if job.state == "not-routed" else "series submitted",
                     job_id=job.id,
                     series_instance_uid=job.series_instance_uid,
                     instances=series.instance_count,

@@ -22,6 +22,8 @@ class SeriesRecord(Record):
     modality: Mapped[str] = mapped_column(String(16))
     sender: Mapped[str] = mapped_column(String(64))
     source: Mapped[str] = mapped_column(String(8))
+    called: Mapped[str | None] = mapped_column(String(16))
+    """The AE title that the sender called us by; None where it did not come by DICOM."""
     instance_count: Mapped[int] = mapped_column(Integer, default=0)
     pending: Mapped[bool] = mapped_column(default=True)
     """Has instances that no job has taken up yet."""
@@ -75,6 +77,10 @@ class JobRecord(Record):
     """The job whose series was to be contoured again, otherwise."""
     deliver: Mapped[bool] = mapped_column(default=True)
     """Whether the result goes to nodes; that of a re-run to compare with need not."""
+    rule: Mapped[str | None] = mapped_column(String(64))
+    """The routing rule that it follows."""
+    deliver_to: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """AE titles that a rule sends the result to; None means as the settings say for its sender."""
 
     stage: Mapped[str] = mapped_column(String(32), default="")
     structure: Mapped[str | None] = mapped_column(String(32))

@@ -122,6 +122,7 @@ class JobView(BaseModel):
     source: str
     sender: str
     bundle: str
+    rule: str | None
     notice: str | None
     passes: int
     seed: int
@@ -171,7 +172,7 @@ def _steps(job: Job) -> list[str]:
     if job.state in {"receiving", "queued"}:
         steps.append("priority")
     if job.superseded_by is None and job.state != "receiving":
-        steps.append("rerun")
+        steps += [] if job.state == "not-routed" else ["rerun"]
         steps += ["retry"] if job.has_ended and job.state != "done" else []
     return steps
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from service.pacs_settings import PacsSettings
 from service.peer_settings import SENDER, PeerSettings
 from service.retention_settings import RetentionSettings
+from service.rules import Rule, RuleBook, read_rules
 from worker.job_folder import Destination
 from worker.object_files import ExtraKind, SentKind
 from worker.roi_naming import read_template
@@ -85,6 +86,11 @@ class ServiceSettings(WorkerSettings):
     pacs: PacsSettings = PacsSettings()
     """Fallbacks, pulling and storage commitment."""
 
+    rules: Path | None = None
+    """A YAML file of routing rules (`penumbra rules`); None means that every series is contoured."""
+
+    _rule_book: RuleBook | None = PrivateAttr(None)
+
     also: tuple[ExtraKind, ...] = ()
     """What every job makes besides, to be fetched over REST: seg, sr, pdf, nifti."""
 
@@ -126,6 +132,22 @@ class ServiceSettings(WorkerSettings):
             raise ValueError(
                 "the DICOM listener would take images from anyone: set PENUMBRA_PEERS or PENUMBRA_ALLOWED_SENDERS"
             )
+        return self
+
+    @field_validator("rules")
+    @classmethod
+    def _make_rules_absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _read_the_rules(self) -> Self:
+        if self.rules is not None:
+            self._rule_book = read_rules(self.rules)
+            unknown = sorted(t for t in self._rule_book.destinations - {SENDER} if self.node(t) is None)
+            if unknown:
+                raise ValueError(
+                    f"{self.rules.name} sends to {', '.join(unknown)}, which nodes does not define"
+                )
         return self
 
     @model_validator(mode="after")
@@ -179,11 +201,22 @@ class ServiceSettings(WorkerSettings):
         fallbacks = [title for node in nodes for title in node.fallbacks]
         return tuple(dict.fromkeys((*ae_titles, *fallbacks)))
 
-    def special_destinations(self, sender: str) -> tuple[Destination, ...]:
-        """Those of `destinations` and their fallbacks that get something else than the default RTSTRUCT."""
-        titles = self.with_fallbacks(*self.destinations(sender))
+    @property
+    def rule_book(self) -> RuleBook | None:
+        """The routing rules, as they were when the settings were read."""
+        return self._rule_book
+
+    def ruled_destinations(self, sender: str, rule: Rule | None) -> tuple[str, ...] | None:
+        """AE titles that the rule sends a result to; None where it leaves that to `destinations`."""
+        named = None if rule is None else rule.then.destinations
+        return None if named is None else self.resolve(named, sender)
+
+    def special_destinations(self, sender: str, rule: Rule | None = None) -> tuple[Destination, ...]:
+        """Those that get the result, or stand in for them, and get something else than the default RTSTRUCT."""
+        ruled = self.ruled_destinations(sender, rule)
+        titles = self.with_fallbacks(*(self.destinations(sender) if ruled is None else ruled))
         nodes = [node for title in titles if (node := self.node(title)) is not None]
-        found = [node.destination for node in nodes]
+        found = [node.destination if rule is None else rule.then.at(node.destination) for node in nodes]
         return tuple(each for each in found if each != Destination(ae_title=each.ae_title))
 
     def environment(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The steps a job's record can take. Each runs inside the caller's transaction; nobody else sets `state`.
 
 receiving -> queued -> running -> done | rejected | failed | cancelled, and running -> queued when a worker
-is lost.
+is lost. receiving -> not-routed where no routing rule matches, and from there to queued by hand.
 """
 
 import time
@@ -89,6 +89,18 @@ def receiving_job(session: Session, series_uid: str) -> JobRecord | None:
     return found.first()
 
 
+def set_aside_job(session: Session, series_uid: str) -> JobRecord | None:
+    """The series' job that no rule matched, if nothing has come since."""
+    found = session.scalars(
+        select(JobRecord).where(
+            JobRecord.series_uid == series_uid,
+            JobRecord.state == "not-routed",
+            JobRecord.superseded_by.is_(None),
+        )
+    )
+    return found.first()
+
+
 def queue(session: Session, job: JobRecord) -> None:
     """The job may be claimed from now on."""
     job.state, job.stage, job.structure = "queued", "", None
@@ -99,7 +111,12 @@ def queue(session: Session, job: JobRecord) -> None:
     ring(session, "segment", job.id)
 
 
-def end(session: Session, job: JobRecord, state: OutcomeState, reason: dict[str, str] | None) -> None:
+def end(
+    session: Session,
+    job: JobRecord,
+    state: OutcomeState | Literal["not-routed"],
+    reason: dict[str, str] | None,
+) -> None:
     """The job ends. A done job's deliveries begin in the same transaction (`deliver`)."""
     job.state, job.reason = state, reason
     job.lease_until = None

@@ -12,11 +12,12 @@ from typing import Final
 from worker.roi_template import (
     StructureTemplate,
     Template,
+    TemplateError,
     default_structures,
     default_template,
     parse_template,
-    refusal,
 )
+from worker.yaml_file import refusal
 
 MAX_NAME: Final = 16
 BOUNDS: Final = ("mean", "lower", "upper")
@@ -184,7 +185,7 @@ def read_template(file: Path) -> Template:
     try:
         naming_of(template)
     except NamingRefused as error:
-        raise refusal(file, [(("structures", error.structure), str(error))]) from None
+        raise refusal(file, [(("structures", error.structure), str(error))], TemplateError) from None
     return template
 
 

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one where PyYAML has it
+from worker.yaml_file import YamlRefused, read_yaml, refusal
+
 DEFAULT_FILE: Final = Path(__file__).with_name("roi_template.yaml")
 
 StructureName = Literal["CTV", "Bladder", "Rectum", "Femur_Head_L", "Femur_Head_R", "PenileBulb"]
@@ -25,7 +25,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^
 Word = Annotated[str, StringConstraints(max_length=8, pattern="^[A-Za-z_]*$")]
 
 
-class TemplateError(ValueError):
+class TemplateError(YamlRefused):
     """A template that cannot be used; the text names file, line and key."""
 
 
@@ -106,78 +106,12 @@ def parse_template(file: Path) -> Template:
         TemplateError: it is not YAML or breaks the schema; every breach is named with its line and key.
     """
     try:
-        return Template.model_validate(_content(file))
+        return Template.model_validate(read_yaml(file, TemplateError))
     except ValidationError as error:
         problems = [(each["loc"], each["msg"]) for each in error.errors(include_url=False)]
-        raise refusal(file, problems) from None
-
-
-def refusal(file: Path, problems: list[tuple[tuple[int | str, ...], str]]) -> TemplateError:
-    """An error that names file, line and key of each problem (key, what is wrong with it)."""
-    lines = key_lines(file)
-    told = []
-    for loc, message in problems:
-        path = tuple(part for part in loc if part != "[key]")
-        known = next((path[:n] for n in range(len(path), -1, -1) if path[:n] in lines), ())
-        told.append(f"line {lines.get(known, 1)}, {'.'.join(map(str, path)) or 'the whole'}: {message}")
-    return TemplateError(f"{file.name}: " + "; ".join(told))
-
-
-def key_lines(file: Path) -> dict[tuple[int | str, ...], int]:
-    """The line, from 1, on which every key of a YAML file stands."""
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=_LOADER)
-    lines: dict[tuple[int | str, ...], int] = {}
-    if root is not None:
-        _note_lines(root, (), lines)
-    return lines
+        raise refusal(file, problems, TemplateError) from None
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema of templates, for editors (draft 2020-12)."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Template.model_json_schema()}
-
-
-def _content(file: Path) -> object:
-    try:
-        text = file.read_text(encoding="utf-8")
-        loader = _LOADER(text)
-        root = loader.get_single_node()
-        content = {} if root is None else loader.construct_document(root)
-    except (OSError, UnicodeDecodeError) as error:
-        raise TemplateError(
-            f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise TemplateError(f"{file.name}: line {line} is not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise TemplateError(f"{file.name} is not YAML: {error}") from None
-    if root is not None:
-        _refuse_repeated_keys(file, root)
-    return {} if content is None else content  # a document of comments alone is None
-
-
-def _refuse_repeated_keys(file: Path, node: yaml.Node) -> None:
-    """YAML takes the last of two equal keys without a word; here that would be a colour or a name lost."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise TemplateError(
-                    f"{file.name}: line {key.start_mark.line + 1}, {key.value}: this key stands there twice"
-                )
-            seen.add(key.value)
-            _refuse_repeated_keys(file, value)
-
-
-def _note_lines(
-    node: yaml.Node, path: tuple[int | str, ...], lines: dict[tuple[int | str, ...], int]
-) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            lines[*path, key.value] = key.start_mark.line + 1
-            _note_lines(value, (*path, key.value), lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for place, value in enumerate(node.value):
-            _note_lines(value, (*path, place), lines)

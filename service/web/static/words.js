@@ -8,6 +8,7 @@ const STATES = {
   rejected: "Rejected",
   failed: "Failed",
   cancelled: "Cancelled",
+  "not-routed": "Not routed",
 };
 
 const STAGES = {
