@@ -3,6 +3,9 @@
 A write-ahead log makes a commit one flush instead of four, but SQLite before 3.51.3 may spoil one that two
 connections write to (sqlite.org/wal.html, "the WAL-reset bug"), and what an operating system ships is often older.
 `pysqlite3` brings its own.
+
+Within one process a file must only be opened through this one library: two copies of SQLite do not know of each
+other's locks, and closing a file in one drops those of the other (sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
 import sqlite3
@@ -20,6 +23,11 @@ def newest_sqlite() -> ModuleType:
     except ImportError:
         return sqlite3
     return max(sqlite3, bundled, key=lambda driver: driver.sqlite_version_info)
+
+
+def driver_of(url: str) -> ModuleType | None:
+    """The driver for an SQLAlchemy URL; None means the database's usual one."""
+    return newest_sqlite() if url.startswith("sqlite") else None
 
 
 def journal_mode(driver: ModuleType) -> Literal["WAL", "TRUNCATE"]:

@@ -5,6 +5,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DataError, OperationalError
 
+from service.database import open_database
+from service.inbox import Inbox
 from service.instance_header import read_header
 from service.instance_register import Arrival, InstanceRegister, Known
 from service.records import InstanceRecord, JobRecord, SeriesRecord
@@ -109,6 +111,20 @@ def test_one_that_cannot_be_registered_does_not_spoil_the_others(held, arrival, 
     assert [isinstance(each, DataError) for each in outcomes] == [False, True, False]
     with database.read() as session:
         assert session.get_one(SeriesRecord, FIRST).instance_count == 2
+
+
+def test_a_new_database_takes_several_senders_at_once(settings, instance):
+    """Made, opened and written to in one process, as a listener does that starts on an empty folder."""
+    inbox = Inbox(settings, open_database(settings))
+
+    def send(series_uid):
+        for number in range(1, 11):
+            inbox.receive(instance(series_uid, number), sender="TPS", source="dicom")
+
+    uids = [f"{FIRST}.{number}" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, uids))
+    assert [len(inbox.series(uid)) for uid in uids] == [10, 10, 10, 10]
 
 
 def test_all_that_wait_are_told_when_the_database_cannot_be_reached(held, arrival, database, monkeypatch):
