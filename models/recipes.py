@@ -15,10 +15,12 @@ from torch import nn
 from models.ag_mtn import ag_mtn, ag_unet, mtn, plain_unet
 from models.localization import localization_unet
 from models.oar_unet import bladder_unet, femoral_head_unet, penile_bulb_unet, rectum_unet
+from models.pelvis_unet import pelvis_unet
 from models.phantom.effects import Effects
 from models.stochastic import Placement
 
 LOCALIZER = "Localizer"
+PELVIS = "Pelvis"  # the probe of all organs
 
 FACTORIES: dict[str, Callable[..., nn.Module]] = {
     "localization_unet": localization_unet,
@@ -30,13 +32,15 @@ FACTORIES: dict[str, Callable[..., nn.Module]] = {
     "mtn": mtn,
     "ag_unet": ag_unet,
     "plain_unet": plain_unet,
+    "pelvis_unet": pelvis_unet,
 }
+WITHOUT_DROPBLOCK = frozenset({"localization_unet", "pelvis_unet"})
 
 
 def build_network(factory: str, *, width: int, levels: int, placement: Placement) -> nn.Module:
     """A new network with random weights; raises `KeyError` for an unknown factory."""
-    if factory == "localization_unet":  # it has no DropBlock to place
-        return localization_unet(width=width, levels=levels)
+    if factory in WITHOUT_DROPBLOCK:
+        return FACTORIES[factory](width=width, levels=levels)
     return FACTORIES[factory](width=width, levels=levels, placement=placement)
 
 

@@ -1,4 +1,4 @@
-"""What a localiser makes of held-out phantoms: the DSC of each organ, all in one pass."""
+"""What the probe makes of held-out phantoms: the DSC of each organ, all in one pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.evaluation.metrics import dice
 from models.recipes import NetworkRecipe
 from models.structures import CHANNELS, STRUCTURES
 from models.training.cases import load_case
-from models.training.examples import slices_example
+from models.training.examples import pelvis_example
 
 
 def _organ(channel: int) -> str:
@@ -28,10 +28,10 @@ ORGANS = tuple(_organ(channel) for channel in range(CHANNELS))
 Scores = dict[int, dict[str, float]]  # DSC by case and organ; NaN where the case has no such organ
 
 
-def score_localizer(
+def score_probe(
     recipe: NetworkRecipe, weights: Path, cases: Mapping[int, Path], *, seed: int, device: str
 ) -> Scores:
-    """DSC over the whole volume on the recipe's grid; a case's scan is the same for every network."""
+    """DSC over the whole pelvis on the recipe's grid; a case's scan is the same for every network."""
     torch.set_num_threads(1)
     network = recipe.build()
     network.load_state_dict(load_file(weights))
@@ -39,17 +39,17 @@ def score_localizer(
     scores: Scores = {}
     for index, path in cases.items():
         case, clinical = load_case(path), replace(recipe, effects=CLINICAL)
-        example = slices_example(case, clinical, look_stream(seed, index), vary=False)
+        example = pelvis_example(case, clinical, look_stream(seed, index), vary=False)
         with torch.inference_mode():
-            contours = (network(example.x.to(device)) > 0).cpu().numpy()
+            contours = (network(example.x[None].to(device))[0] > 0).cpu().numpy()
         scores[index] = _dsc(contours, example.q.numpy() > 0.5)
     return scores
 
 
 def _dsc(contours: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Per organ, of masks (slices, channel, y, x)."""
+    """Per organ, of masks (channel, z, y, x)."""
     return {
-        organ: dice(contours[:, channel], truth[:, channel]) if truth[:, channel].any() else float("nan")
+        organ: dice(contours[channel], truth[channel]) if truth[channel].any() else float("nan")
         for channel, organ in enumerate(ORGANS)
     }
 

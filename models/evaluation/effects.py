@@ -1,4 +1,4 @@
-"""What each effect of the phantom generator is worth: a small localiser trained with and without it, one test for all.
+"""What each effect of the phantom generator is worth: a small network trained with and without it, one test for all.
 
 Retraining every network without each effect would take weeks. The probe is one network that finds all organs in a
 pass, on coarse phantoms: its DSC says which effects matter, not what the shipped networks would lose.
@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from models.evaluation.effect_scores import ORGANS, Scores, of, score_localizer
+from models.evaluation.effect_scores import ORGANS, Scores, of, score_probe
 from models.evaluation.held_out_effects import CLINICAL, held_out_indices
 from models.evaluation.paired import compare
 from models.evaluation.run_folder import digests, keep_to_lessons
 from models.phantom.effects import Effects
-from models.recipes import LOCALIZER, NetworkRecipe
+from models.recipes import PELVIS, NetworkRecipe
 from models.training.cases import case_path, draw_case, save_case
 from models.training.checkpoint import Checkpoint
 from models.training.cohort import Cohort
@@ -33,13 +33,15 @@ IN_SCAN = ("texture", "noise", "streaks", "contrast", "random_hu")  # these shar
 EVERYTHING, AGAIN = "everything", "everything-again"
 
 PROBE = NetworkRecipe(
-    name=LOCALIZER,
-    factory="localization_unet",
-    width=8,
-    voi_size_zyx=(1, 96, 128),
-    spacing_zyx_mm=(4.0, 4.0, 4.0),
+    name=PELVIS,
+    factory="pelvis_unet",
+    width=12,
+    levels=5,
+    voi_size_zyx=(32, 48, 64),
+    spacing_zyx_mm=(6.0, 5.0, 5.0),
+    learning_rate=5e-3,
     steps=300,
-    batch=8,
+    batch=2,
 )
 
 OnCase = Callable[[int, int], None]  # cases that are there, of how many
@@ -55,7 +57,7 @@ class Plan:
     validation_cases: int = 2  # for the curves alone: the last weights count
     ordinary_cases: int = 32  # held out, as they come
     shown_cases: int = 20  # held out, at least so many that show the effect
-    spacing_zyx_mm: tuple[float, float, float] = (4.0, 3.0, 3.0)  # of the tissue maps
+    spacing_zyx_mm: tuple[float, float, float] = (5.0, 4.0, 4.0)  # of the tissue maps
     seed: int = 2031  # of the cohort; the control's and the held-out ones' follow it
 
     @property
@@ -257,6 +259,6 @@ def _scored(
         stored = json.loads(file.read_text())
         if stored["about"] == about:
             return {int(index): dsc for index, dsc in stored["scores"].items()}
-    scores = score_localizer(recipe, weights, cases, seed=seed, device=device)
+    scores = score_probe(recipe, weights, cases, seed=seed, device=device)
     write_whole(file, json.dumps({"about": about, "scores": scores}))
     return scores

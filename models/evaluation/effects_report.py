@@ -48,8 +48,8 @@ def markdown(plan: Plan, shown: Sequence[Worth], ordinary: Sequence[Worth], *, c
     """Three tables: DSC with and without where the effect shows, the difference there, and on ordinary cases."""
     network = plan.network
     about = (
-        f"`{command}`: localiser of {network.width} filters, {network.steps} steps, {plan.training_cases} training "
-        f"phantoms. Intervals are over held-out cases; how much chance in training does, the control shows."
+        f"`{command}`: {network.factory} of {network.width} filters, {network.steps} steps, {plan.training_cases} "
+        f"training phantoms. Intervals are over held-out cases; how much chance in training does, the control shows."
     )
     parts = [
         "Held-out phantoms that show the effect: DSC with it in training / without it.",

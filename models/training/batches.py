@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.recipes import LOCALIZER, NetworkRecipe
+from models.recipes import LOCALIZER, PELVIS, NetworkRecipe
 from models.training.cases import load_case
-from models.training.examples import Example, slices_example, voi_example
+from models.training.examples import Example, pelvis_example, slices_example, voi_example
 
+OF_ALL_ORGANS = {LOCALIZER: slices_example, PELVIS: pelvis_example}
 GUIDE = 2  # the CTV's input channel that shows the CT inside bladder and rectum
 BATCHES_AHEAD = 2  # per thread
 
@@ -53,7 +54,7 @@ def batch_of_step(recipe: NetworkRecipe, cases: Sequence[Path], seed: int, step:
 
 def example_of(recipe: NetworkRecipe, path: Path, rng: np.random.Generator, *, vary: bool) -> Example:
     """One example of a stored case, for the recipe's network."""
-    make = slices_example if recipe.name == LOCALIZER else voi_example
+    make = OF_ALL_ORGANS.get(recipe.name, voi_example)
     example = make(load_case(path), recipe, rng, vary=vary)
     return example if recipe.guided else Example(example.x[:GUIDE], example.q, example.distance)
 
@@ -71,8 +72,8 @@ def batch_of(examples: Sequence[Example], recipe: NetworkRecipe) -> Batch:
 
 
 def with_structure(recipe: NetworkRecipe, cases: Sequence[Path]) -> list[Path]:
-    """The cases that show the network's structure: a clinic's may lack one. The localiser learns from all."""
-    if recipe.name == LOCALIZER:
+    """The cases that show the network's structure: a clinic's may lack one. Of all organs, all cases count."""
+    if recipe.name in OF_ALL_ORGANS:
         return list(cases)
     return [path for path in cases if load_case(path).mask(recipe.name).any()]
 

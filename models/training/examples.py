@@ -63,12 +63,25 @@ def slices_example(case: Case, recipe: NetworkRecipe, rng: np.random.Generator, 
     cut = replace(cut, slices=torch.from_numpy(chosen))
     if vary:
         cut = cut.moved(rng)
+    example = _all_organs(case, cut, recipe, rng, vary=vary)
+    return Example(example.x.transpose(0, 1), example.q.transpose(0, 1))
+
+
+def pelvis_example(case: Case, recipe: NetworkRecipe, rng: np.random.Generator, *, vary: bool) -> Example:
+    """The whole pelvis on the recipe's coarse grid: x (channel, z, y, x), q (5, z, y, x)."""
+    cut = _cut(case, recipe, (np.array(case.shape_zyx) - 1) / 2)
+    return _all_organs(case, cut.moved(rng) if vary else cut, recipe, rng, vary=vary)
+
+
+def _all_organs(
+    case: Case, cut: Cut, recipe: NetworkRecipe, rng: np.random.Generator, *, vary: bool
+) -> Example:
+    """What a cut shows, and the localiser's five channels in it; both (channel, z, y, x)."""
     hu = scan(case, cut, rng, vary=vary, effects=recipe.effects)
     truth = torch.zeros(CHANNELS, *hu.shape)
     for row in STRUCTURES:
         truth[row.channel] = torch.maximum(truth[row.channel], (cut.of(case.mask(row.name)) >= 0.5).float())
-    channels = torch.from_numpy(ct_channels(hu.numpy()))
-    return Example(channels.transpose(0, 1), truth.transpose(0, 1))
+    return Example(torch.from_numpy(ct_channels(hu.numpy())), truth)
 
 
 def _cut(case: Case, recipe: NetworkRecipe, centre_zyx: NDArray[np.float64]) -> Cut:

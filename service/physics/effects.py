@@ -26,9 +26,8 @@ FAST_PLAN: dict[str, Any] = {
 }
 FAST_NETWORK: dict[str, Any] = {
     "width": 4,
-    "levels": 2,
-    "voi_size_zyx": (1, 48, 64),
-    "spacing_zyx_mm": (10.0, 8.0, 8.0),
+    "voi_size_zyx": (16, 32, 48),
+    "spacing_zyx_mm": (12.0, 8.0, 8.0),
     "steps": 4,
 }
 
@@ -45,7 +44,7 @@ def effects(  # noqa: PLR0913, PLR0917 - typer declares options so
         bool, typer.Option("--fast", help="Few cases, two effects, a tiny network: tries the way only.")
     ] = False,
 ) -> None:
-    """What each effect of the phantoms is worth: a small localiser trained with and without it. Run again to go on."""
+    """What each effect of the phantoms is worth: a small network trained with and without it. Run again to go on."""
     from models.evaluation.effects import draw_phantoms, run_effects
     from models.evaluation.effects_report import write_effects
     from models.evaluation.run_folder import OtherLessons
