@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from service import problems
 from service.access import AccessControl, SecurityHeaders
-from service.api import bundles, deliveries, follow, health, jobs, results
+from service.api import bundles, deliveries, dicomweb, follow, health, jobs, results
 from service.api.parts import Parts
 from service.archive import MAX_TOTAL_BYTES
 from service.body_limit import BodyLimit
@@ -24,7 +24,7 @@ from service.events import JobFeed
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.metrics import MeasureRequests, Metrics
-from service.schemas import API_PATH, JOBS_PATH
+from service.schemas import API_PATH, DICOMWEB_PATH, JOBS_PATH
 from service.settings import ServiceSettings
 from service.web import pages
 
@@ -54,7 +54,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for part in (jobs, results, follow, deliveries, bundles, health, pages):
+    for part in (jobs, results, follow, deliveries, bundles, dicomweb, health, pages):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC))
     return app
@@ -121,4 +121,5 @@ def _middleware(settings: ServiceSettings, parts: Parts) -> list[Middleware]:
 def _body_limit(scope: Scope) -> int:
     is_form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/form-data")
     is_upload = is_form and scope["method"] == "POST" and scope["path"] == JOBS_PATH
+    is_upload |= scope["method"] == "POST" and scope["path"].startswith(f"{DICOMWEB_PATH}/studies")
     return MAX_TOTAL_BYTES if is_upload else MAX_BODY_BYTES

@@ -14,9 +14,12 @@ from worker.object_files import objects_in
 
 API_PATH = "/api/v1"
 JOBS_PATH = f"{API_PATH}/jobs"
+DICOMWEB_PATH = "/dicomweb"
 
 # PS3.5 9.1: dotted numbers without leading zeros, at most 64 characters.
-Uid = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))*$", max_length=64)]
+UID_PATTERN = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$"
+UID_CHARACTERS = 64
+Uid = Annotated[str, StringConstraints(pattern=UID_PATTERN, max_length=UID_CHARACTERS)]
 BundleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 

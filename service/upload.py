@@ -17,8 +17,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
+from service.inbox import OutOfSpace
 from service.problems import Problem
+from service.settings import ServiceSettings
 
+STAGING_NAME = "uploads"
 MAX_FILES = 5_000
 MAX_FIELDS = 16
 MAX_FIELD_BYTES = 4096
@@ -54,13 +57,40 @@ def staging_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def require_space(settings: ServiceSettings, needed_bytes: int) -> None:
+    """Refuse a body that would fill the disk: it lies there twice for a moment, as it came and in the inbox.
+
+    Raises:
+        OutOfSpace: too little would stay free.
+    """
+    if shutil.disk_usage(settings.data_dir).free - needed_bytes < settings.min_free_bytes:
+        raise OutOfSpace
+
+
 async def read_form(body: AsyncIterator[bytes], content_type: str, folder: Path) -> Form:
-    """Write the files of a multipart body below `folder` while it arrives.
+    """Write the files of a form below `folder` while it arrives.
 
     Raises:
         Problem: not multipart/form-data, malformed, too many parts, no space left.
     """
-    parser = _FormParser(content_type, folder)
+    return await _read(body, _FormParser(content_type, folder))
+
+
+async def read_related(
+    body: AsyncIterator[bytes], content_type: str, folder: Path, *, media_type: str
+) -> Form:
+    """Write the parts of a multipart/related body (RFC 2387) below `folder` while it arrives; each is a file.
+
+    Raises:
+        Problem: parts of another type than `media_type`, malformed, too many, no space left.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/related" or options.get(b"type", b"").lower() != media_type.encode():
+        raise _other_media_type(media_type)
+    return await _read(body, _RelatedParser(content_type, folder))
+
+
+async def _read(body: AsyncIterator[bytes], parser: "_FormParser") -> Form:
     try:
         pending = bytearray()
         async for chunk in body:
@@ -79,9 +109,11 @@ async def read_form(body: AsyncIterator[bytes], content_type: str, folder: Path)
 class _FormParser:
     """python-multipart's callbacks, writing to files and fields as the bytes come."""
 
+    kind = b"multipart/form-data"
+
     def __init__(self, content_type: str, folder: Path) -> None:
         kind, options = parse_options_header(content_type)
-        if kind != b"multipart/form-data" or b"boundary" not in options:
+        if kind != self.kind or b"boundary" not in options:
             raise _malformed()
         self._folder = folder
         self._form = Form()
@@ -139,15 +171,18 @@ class _FormParser:
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
         if b"filename" in options:
-            if len(self._form.files) >= MAX_FILES:
-                raise _too_many("files", MAX_FILES)
-            path = self._folder / f"part-{len(self._form.files) + 1:06d}"
-            self._form.files.append(path)
-            self._file = path.open("xb")
+            self._begin_file()
             return
         if len(self._form.fields) >= MAX_FIELDS:
             raise _too_many("fields", MAX_FIELDS)
         self._field_name = options.get(b"name", b"").decode("utf-8", "replace")
+
+    def _begin_file(self) -> None:
+        if len(self._form.files) >= MAX_FILES:
+            raise _too_many("files", MAX_FILES)
+        path = self._folder / f"part-{len(self._form.files) + 1:06d}"
+        self._form.files.append(path)
+        self._file = path.open("xb")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
@@ -167,11 +202,29 @@ class _FormParser:
         self._is_complete = True
 
 
+class _RelatedParser(_FormParser):
+    """Every part is a file, whatever its headers say."""
+
+    kind = b"multipart/related"
+
+    def _on_headers_finished(self) -> None:
+        self._begin_file()
+
+
+def _other_media_type(media_type: str) -> Problem:
+    return Problem(
+        415,
+        "unsupported-media-type",
+        detail="The body's Content-Type is not what is taken here.",
+        remedy=f'Send multipart/related; type="{media_type}".',
+    )
+
+
 def _malformed() -> Problem:
     return Problem(
         400,
         "malformed-form",
-        detail="The body is not a complete multipart/form-data body.",
+        detail="The body is not a complete multipart body.",
         remedy="Send it as `curl -F file=@series.zip` does.",
     )
 

@@ -1,7 +1,6 @@
 """Jobs over REST: submit, list, look, cancel, retry, re-run, priority."""
 
 import errno
-import shutil
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -26,11 +25,10 @@ from service.schemas import (
     SeriesRequest,
 )
 from service.submission import Submission
-from service.upload import Form, read_form, staging_folder
+from service.upload import STAGING_NAME, Form, read_form, require_space, staging_folder
 
 router = APIRouter(prefix=JOBS_PATH, tags=["jobs"])
 
-STAGING_NAME = "uploads"
 FORM_DESCRIPTION = {
     "type": "object",
     "properties": {
@@ -156,7 +154,7 @@ def set_priority(job: JobDep, wanted: PriorityRequest, parts: PartsDep) -> JobVi
 
 async def _from_upload(request: Request, parts: Parts, key: GivenKey) -> JobView:
     declared = int(request.headers.get("content-length", "0"))
-    _require_space(parts, 2 * declared)
+    require_space(parts.settings, 2 * declared)
     try:
         with staging_folder(parts.settings.data_dir / STAGING_NAME) as folder:
             form = await read_form(request.stream(), request.headers["content-type"], folder)
@@ -178,12 +176,6 @@ def _submit_form(parts: Parts, form: Form, key: GivenKey) -> tuple[Job, Intake]:
 
 def _submit_series(parts: Parts, wanted: SeriesRequest, idempotency: IdempotencyKey | None) -> Job:
     return parts.jobs.submit(wanted.series_instance_uid, **wanted.wishes(idempotency=idempotency))
-
-
-def _require_space(parts: Parts, needed_bytes: int) -> None:
-    """The body lies on the disk twice for a moment: as it came, and in the inbox."""
-    if shutil.disk_usage(parts.settings.data_dir).free - needed_bytes < parts.settings.min_free_bytes:
-        raise OutOfSpace
 
 
 def _options(form: Form) -> JobOptions:

@@ -76,6 +76,12 @@ def settings(tmp_path: Path, empty_database: Path) -> ServiceSettings:
     return ServiceSettings(data_dir=tmp_path / "data", min_free_bytes=0)
 
 
+@pytest.fixture(scope="session")
+def make_files() -> Callable[..., list[Path]]:
+    """Write a series into a folder."""
+    return make_series
+
+
 @dataclass
 class Client:
     """The application in this process, asked one request at a time."""
