@@ -65,6 +65,9 @@ class ServiceSettings(WorkerSettings):
     api_port: int = Field(default=8080, ge=0, lt=65536)
     api_token: SecretStr | None = None
 
+    api_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/[^\s]*)?$")
+    """Where clients reach the API behind a proxy, for links that must be whole (DICOMweb)."""
+
     dicom_host: str = "127.0.0.1"
     dicom_port: int = Field(default=11112, ge=0, lt=65536)
     ae_title: str = Field(default="PENUMBRA", min_length=1, max_length=16)

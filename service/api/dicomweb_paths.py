@@ -1,11 +1,12 @@
 """What the routes of DICOMweb share: UIDs in paths, where links lead, who looked at what."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
 from service import audit
-from service.api.parts import Parts, PartsDep
+from service.access import LOOPBACK_NAMES
+from service.api.parts import Parts, PartsDep, parts_of
 from service.audit import Action
 from service.dicomweb.holdings import HeldObject, Holdings
 from service.dicomweb.retrieve import gone
@@ -19,8 +20,17 @@ InstanceUid = Annotated[str, _IN_PATH]
 
 
 def base_url(request: Request) -> str:
-    """Where this client reaches DICOMweb."""
-    return f"{str(request.base_url).rstrip('/')}{DICOMWEB_PATH}"
+    """Where clients reach DICOMweb: what the settings say, else as this one came.
+
+    On this machine a Host header without a port (dicomweb-client sends one) means the port that was connected to.
+    """
+    known = parts_of(request).settings.api_url
+    if known is not None:
+        return f"{known.rstrip('/')}{DICOMWEB_PATH}"
+    url, server = request.base_url, request.scope.get("server")
+    if url.port is None and url.hostname in LOOPBACK_NAMES and server is not None:
+        url = url.replace(port=server[1])
+    return f"{str(url).rstrip('/')}{DICOMWEB_PATH}"
 
 
 def holdings_of(parts: Parts) -> Holdings:
@@ -60,7 +70,7 @@ def _found(objects: list[HeldObject]) -> list[HeldObject]:
     return objects
 
 
-def note_access(parts: Parts, action: Action, **about: Any) -> None:
+def note_access(parts: Parts, action: Action, **about: audit.Plain) -> None:
     """One event for the audit log."""
     with parts.database.write() as session:
-        audit.record(session, action, **about)
+        audit.record(session, action, actor=None, outcome="success", **about)
