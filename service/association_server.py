@@ -13,6 +13,7 @@ from typing import Any, cast
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from service.handshakes import Handshakes
 from service.settings import ServiceSettings
 
 OWN_PDU_BYTES = 128 * 1024
@@ -111,19 +112,44 @@ class GuardedServer(ThreadedAssociationServer):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - pynetdicom's own signature
         options["request_handler"] = GuardedRequestHandler
         super().__init__(*arguments, **options)
+        tls = self.ssl_context
+        self._handshakes = None if tls is None else Handshakes(tls, _patience_s(self.settings))
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accept. A new socket has no time limit of its own and would be waited for without end."""
-        connection, address = super().get_request()
+        connection, address = cast(socket.socket, self.socket).accept()  # pynetdicom would shake hands here
         connection.settimeout(self.settings.pdu_deadline_s)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection, address
 
     def verify_request(self, request: object, client_address: tuple[str, int]) -> bool:
         """Refuse a connection over the limit, before it costs a thread."""
-        open_addresses = [each.requestor.address for each in self.active_associations]
+        open_addresses = [str(each.requestor.address) for each in self.active_associations]
+        if self._handshakes is not None:
+            open_addresses += self._handshakes.open_addresses()
         from_same = open_addresses.count(client_address[0])
         return (
             len(open_addresses) < 2 * self.settings.max_associations
             and from_same < self.settings.max_associations_per_address
         )
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's
+        """Start a thread for a connection; one whose handshake is to come is counted from now on."""
+        if self._handshakes is not None:
+            self._handshakes.begin(client_address[0])
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - pynetdicom's
+        """In that thread: shake hands where the port is for TLS, then serve the association."""
+        connection = request
+        if self._handshakes is not None:
+            connection = self._handshakes.finish(request, client_address[0])
+        if connection is None:
+            self.shutdown_request(request)
+        else:
+            super().process_request_thread(connection, client_address)
+
+
+def _patience_s(settings: ServiceSettings) -> float:
+    tls = settings.dicom_tls
+    return settings.pdu_deadline_s if tls is None else tls.handshake_s

@@ -1,9 +1,9 @@
 """The door of the DICOM listener: from calling AE title, address and called AE title to rights, or a refusal.
 
-AE titles and addresses are claims that can be forged: this keeps out mistakes and strangers, not attackers.
+AE titles and addresses are claims that can be forged; they keep out mistakes and strangers. A certificate is a proof.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
@@ -16,6 +16,7 @@ from service.peer_settings import DEFAULT_RIGHTS, PeerSettings, Right
 from service.settings import ServiceSettings
 
 # Reasons of an A-ASSOCIATE-RJ by the service user (PS3.8 9.3.4)
+NO_REASON_GIVEN: Final = 0x01
 CALLING_NOT_RECOGNISED: Final = 0x03
 CALLED_NOT_RECOGNISED: Final = 0x07
 
@@ -29,6 +30,9 @@ class Caller:
     calling: str
     called: str
     address: str
+    encrypted: bool = False
+    certificate: str | None = None
+    """SHA-256 of the certificate shown, checked already against the authorities."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,24 +53,40 @@ class Door:
         """What the caller may do besides C-ECHO, or why it may not connect."""
         if not self._settings.peers and not self._settings.allowed_senders:
             return frozenset(DEFAULT_RIGHTS)
-        known = [peer for peer in self._settings.peers if peer.ae_title == caller.calling]
-        near = [peer for peer in known if _comes_from(caller.address, peer)]
-        fitting = next((peer for peer in near if caller.called in self._titles(peer)), None)
-        if fitting is not None:
-            return frozenset(fitting.rights)
+        fitting = list(self._settings.peers)
+        refusal = None
+        for cause, diagnostic, fits in self._questions(caller):
+            fitting = [peer for peer in fitting if fits(peer)]
+            if not fitting:
+                refusal = Refusal(cause=cause, diagnostic=diagnostic)
+                break
+        if refusal is None:
+            return frozenset(fitting[0].rights)
         answer = self._by_title_alone(caller)
-        return _refusal(known=bool(known), near=bool(near)) if answer is None else answer
+        return refusal if answer is None else answer
+
+    def _questions(self, caller: Caller) -> Iterator[tuple[str, int, Callable[[PeerSettings], bool]]]:
+        """What is asked of the entries one after the other: what it means, and says, if none is left."""
+        own = (self._settings.ae_title,)
+        yield ("calling AE title is unknown", CALLING_NOT_RECOGNISED, lambda p: p.ae_title == caller.calling)
+        yield ("address is not the peer's", CALLING_NOT_RECOGNISED, lambda p: _comes_from(caller.address, p))
+        yield ("comes without TLS", NO_REASON_GIVEN, lambda p: caller.encrypted or not p.needs_tls)
+        yield ("certificate is not the peer's", NO_REASON_GIVEN, lambda p: _shows(caller.certificate, p))
+        yield (
+            "called AE title is not ours",
+            CALLED_NOT_RECOGNISED,
+            lambda p: caller.called in (p.called or own),
+        )
 
     def _by_title_alone(self, caller: Caller) -> frozenset[Right] | Refusal | None:
         """`allowed_senders`, and the watchdog, which calls us in our own name from our own address."""
         own = self._settings.ae_title
         if caller.calling in self._settings.allowed_senders:
-            return frozenset(DEFAULT_RIGHTS) if caller.called == own else _refusal(known=True, near=True)
+            if caller.called != own:
+                return Refusal(cause="called AE title is not ours", diagnostic=CALLED_NOT_RECOGNISED)
+            return frozenset(DEFAULT_RIGHTS)
         is_watchdog = caller.calling == caller.called == own and self._is_here(caller.address)
         return frozenset() if is_watchdog else None
-
-    def _titles(self, peer: PeerSettings) -> tuple[str, ...]:
-        return peer.called or (self._settings.ae_title,)
 
     def _is_here(self, address: str) -> bool:
         return address == self._settings.dicom_host or plain_address(address).is_loopback
@@ -92,8 +112,5 @@ def _comes_from(address: str, peer: PeerSettings) -> bool:
     return any(found in network for network in peer.addresses)
 
 
-def _refusal(*, known: bool, near: bool) -> Refusal:
-    if near:
-        return Refusal(cause="called AE title is not ours", diagnostic=CALLED_NOT_RECOGNISED)
-    cause = "address is not the peer's" if known else "calling AE title is unknown"
-    return Refusal(cause=cause, diagnostic=CALLING_NOT_RECOGNISED)
+def _shows(certificate: str | None, peer: PeerSettings) -> bool:
+    return peer.certificate_sha256 is None or certificate == peer.certificate_sha256

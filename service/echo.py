@@ -42,7 +42,7 @@ def _associate(node: Node, calling_ae: str) -> Association:
     entity.connection_timeout = entity.acse_timeout = PATIENCE_S
     entity.dimse_timeout = entity.network_timeout = PATIENCE_S
     entity.add_requested_context(Verification)
-    return entity.associate(node.host, node.port, ae_title=node.ae_title)
+    return entity.associate(node.host, node.port, ae_title=node.ae_title, tls_args=node.tls_arguments)
 
 
 def _fault(association: Association, node: Node, calling_ae: str) -> str | None:
@@ -57,4 +57,4 @@ def _fault(association: Association, node: Node, calling_ae: str) -> str | None:
         )
     if answer is not None:
         return f"{node} offers no C-ECHO to us."
-    return f"{node} could not be reached: check address, port and firewall, and that it runs."
+    return f"{node.unreachable()} Check address, port and firewall, and that it runs."

@@ -216,6 +216,7 @@ class SqlLedger:
             host=node.host if node else "",
             port=node.port if node else 0,
             calling_ae=self._settings.ae_title,
+            tls=self._settings.client_tls(node) if node else None,
         )
         if node is None:
             self.undelivered(claim, f"No node {ae_title} is defined in the settings.")

@@ -1,6 +1,7 @@
 """The DICOM application entity: C-ECHO and C-STORE. Handlers decide statuses; the inbox does the work."""
 
 import socketserver
+import ssl
 import threading
 from typing import Final, cast
 
@@ -30,6 +31,8 @@ from service.logs import place_of
 from service.probes import WATCHDOG_ADDRESS
 from service.settings import ServiceSettings
 from service.signals import stop_on_signal
+from service.tls_settings import DicomTlsSettings
+from worker.dicom_tls import fingerprint_of
 from worker.errors import PenumbraError
 from worker.transfer_syntaxes import LOSSLESS
 
@@ -117,8 +120,10 @@ def on_rejected(event: Event) -> None:
     log.warning("association rejected, there are too many", sender=caller.calling, address=caller.address)
 
 
-def make_server(settings: ServiceSettings, inbox: Inbox) -> GuardedServer:
-    """Bind the listener's socket. Serve with `serve_forever`."""
+def make_server(
+    settings: ServiceSettings, inbox: Inbox, *, tls: DicomTlsSettings | None = None
+) -> GuardedServer:
+    """Bind the listener's socket, the one for TLS if `tls` is given. Serve with `serve_forever`."""
     _config.ENFORCE_UID_CONFORMANCE = True
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
@@ -130,7 +135,8 @@ def make_server(settings: ServiceSettings, inbox: Inbox) -> GuardedServer:
     for image_class in IMAGE_CLASSES:
         entity.add_supported_context(image_class, image_syntaxes(settings))
     server = entity.make_server(
-        (settings.dicom_host, settings.dicom_port),
+        (settings.dicom_host, settings.dicom_port) if tls is None else (tls.host, tls.port),
+        ssl_context=None if tls is None else tls.context(),
         evt_handlers=[
             (evt.EVT_C_STORE, on_c_store, [inbox]),
             (evt.EVT_C_ECHO, on_c_echo),
@@ -158,18 +164,36 @@ def run_listener(settings: ServiceSettings) -> None:
     stop_on_signal(stop)
     inbox = Inbox(settings, open_database(settings))
     inbox.make_folders()
-    server = make_server(settings, inbox)
-    thread = threading.Thread(target=server.serve_forever, name="accept", daemon=True)
-    thread.start()
-    log.info("listening", port=server.server_address[1])
+    servers = [make_server(settings, inbox)]
+    if settings.dicom_tls is not None:
+        servers.append(make_server(settings, inbox, tls=settings.dicom_tls))
+    for server in servers:
+        threading.Thread(target=_serve, args=(server, stop), name="accept", daemon=True).start()
+        log.info("listening", port=server.server_address[1])
     stop.wait()
-    socketserver.BaseServer.shutdown(server)
-    server.server_close()
+    for server in servers:
+        socketserver.BaseServer.shutdown(server)
+        server.server_close()
+
+
+def _serve(server: GuardedServer, stop: threading.Event) -> None:
+    try:
+        server.serve_forever()
+    finally:
+        stop.set()  # one port alone is of no use: end, and be started again
 
 
 def _caller(event: Event) -> Caller:
     calling, called = _titles(event)
-    return Caller(calling=calling, called=called, address=str(event.assoc.requestor.address))
+    transport = event.assoc.dul.socket
+    connection = None if transport is None else transport.socket
+    return Caller(
+        calling=calling,
+        called=called,
+        address=str(event.assoc.requestor.address),
+        encrypted=isinstance(connection, ssl.SSLSocket),
+        certificate=fingerprint_of(connection),
+    )
 
 
 def _titles(event: Event) -> tuple[str, str]:

@@ -5,6 +5,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints
 
+from service.tls_settings import Fingerprint
+
 Right = Literal["store", "commit"]
 DEFAULT_RIGHTS: Final[tuple[Right, ...]] = ("store", "commit")
 SENDER: Final = "sender"
@@ -44,5 +46,16 @@ class PeerSettings(BaseModel):
     rights: tuple[Right, ...] = DEFAULT_RIGHTS
     """store: send instances. commit: report storage commitment. C-ECHO is everybody's who may connect."""
 
+    tls: bool = False
+    """Whether it may connect over TLS only."""
+
+    certificate_sha256: Fingerprint | None = None
+    """Fingerprint of the one certificate that it may show; it must come over TLS then."""
+
     deliver_to: tuple[str, ...] | None = None
     """AE titles of nodes that get the results of what it sends, `sender` among them; None means as for everybody."""
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether it is refused without TLS."""
+        return self.tls or self.certificate_sha256 is not None

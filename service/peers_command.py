@@ -53,7 +53,7 @@ def echo(
     settings = ServiceSettings()
     answers = []
     for node in _chosen(settings, ae_titles or []):
-        target = Node(ae_title=node.ae_title, host=node.host, port=node.port)
+        target = Node(ae_title=node.ae_title, host=node.host, port=node.port, tls=settings.client_tls(node))
         answer = ask(target, calling_ae=settings.ae_title)
         terminal.output.print(f"{answer.words} ({1000 * answer.seconds:.0f} ms)", markup=False)
         answers.append(answer)

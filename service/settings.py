@@ -14,6 +14,8 @@ from service.pacs_settings import PacsSettings
 from service.peer_settings import SENDER, PeerSettings
 from service.retention_settings import RetentionSettings
 from service.rules import Rule, RuleBook, read_rules
+from service.tls_settings import DicomTlsSettings
+from worker.dicom_tls import ClientTls
 from worker.job_folder import Destination
 from worker.object_files import ExtraKind, SentKind
 from worker.roi_naming import read_template
@@ -37,6 +39,12 @@ class NodeSettings(BaseModel):
 
     fallbacks: tuple[str, ...] = ()
     """AE titles of nodes that get a result, in this order, when this one does not take it."""
+
+    tls: bool = False
+    """Whether we connect to it over TLS."""
+
+    tls_name: str | None = None
+    """The name or address that its certificate is made out to; None means `host`."""
 
     template: Path | None = None
     """A YAML file that says how its RTSTRUCT is written (`penumbra template`); None means the default."""
@@ -76,6 +84,9 @@ class ServiceSettings(WorkerSettings):
 
     peers: tuple[PeerSettings, ...] = ()
     """Who may connect. Where neither peers nor allowed_senders are given, anybody, on a loopback address only."""
+
+    dicom_tls: DicomTlsSettings | None = None
+    """Listening over TLS on a port of its own, and our certificate for nodes; None means no TLS."""
 
     accept_compressed: bool = False
     """Whether the listener also takes images compressed without loss: JPEG, JPEG-LS, JPEG 2000, RLE."""
@@ -131,9 +142,24 @@ class ServiceSettings(WorkerSettings):
     def _refuse_an_open_door(self) -> Self:
         if self.api_host not in LOOPBACK and self.api_token is None:
             raise ValueError("the API would be open to the network: set PENUMBRA_API_TOKEN")
-        if self.dicom_host not in LOOPBACK and not (self.peers or self.allowed_senders):
+        tls_host = "localhost" if self.dicom_tls is None else self.dicom_tls.host
+        is_local = LOOPBACK.issuperset({self.dicom_host, tls_host})
+        if not is_local and not (self.peers or self.allowed_senders):
             raise ValueError(
                 "the DICOM listener would take images from anyone: set PENUMBRA_PEERS or PENUMBRA_ALLOWED_SENDERS"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_keep_what_tls_promises(self) -> Self:
+        tls = self.dicom_tls
+        if tls is None and any(peer.needs_tls for peer in self.peers):
+            raise ValueError("a peer must come over TLS, but dicom_tls is not set")
+        if tls is not None and not tls.mutual and any(peer.certificate_sha256 for peer in self.peers):
+            raise ValueError("a peer must show its certificate, but dicom_tls.mutual is false")
+        if any(node.tls for node in self.nodes) and (tls is None or tls.authorities is None):
+            raise ValueError(
+                "a node with tls needs dicom_tls.authorities, by which its certificate is checked"
             )
         return self
 
@@ -187,6 +213,12 @@ class ServiceSettings(WorkerSettings):
     def node(self, ae_title: str) -> NodeSettings | None:
         """The node of that AE title (case counts, as in PS3.8)."""
         return next((node for node in self.nodes if node.ae_title == ae_title), None)
+
+    def client_tls(self, node: NodeSettings) -> ClientTls | None:
+        """How to connect to a node over TLS; None where it takes no TLS."""
+        if not node.tls or self.dicom_tls is None:
+            return None
+        return self.dicom_tls.client(node.tls_name or node.host)
 
     def destinations(self, sender: str) -> tuple[str, ...]:
         """AE titles that get the result of a series from that sender, each once."""

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
+from worker.dicom_tls import ClientTls
 from worker.errors import Failed
 from worker.ledger import Sent
 
@@ -48,10 +50,21 @@ class Node:
     ae_title: str
     host: str
     port: int
+    tls: ClientTls | None = None
 
     def __str__(self) -> str:
         """As messages name it."""
         return f"{self.ae_title} at {self.host}:{self.port}"
+
+    @property
+    def tls_arguments(self) -> tuple[ssl.SSLContext, str] | None:
+        """What pynetdicom wants to know for TLS."""
+        return None if self.tls is None else self.tls.arguments()
+
+    def unreachable(self) -> str:
+        """What to say when no connection came to be; asks once more why, where it is about TLS."""
+        fault = None if self.tls is None else self.tls.fault(self.host, self.port)
+        return f"{self} could not be reached{'' if fault is None else ', ' + fault}."
 
 
 class DeliveryError(Failed):
@@ -143,6 +156,7 @@ def _associate(node: Node, calling_ae: str, datasets: Sequence[Dataset]) -> Asso
         node.port,
         contexts=contexts,
         ae_title=node.ae_title,
+        tls_args=node.tls_arguments,
         evt_handlers=[(evt.EVT_CONN_OPEN, _without_delay)],
     )
     if association.is_established:
@@ -158,7 +172,7 @@ def _associate(node: Node, calling_ae: str, datasets: Sequence[Dataset]) -> Asso
             f"{node} accepts none of what was offered: {kinds}.",
             remedy="Enable this kind of object at the node.",
         )
-    raise DeliveryError(f"{node} could not be reached.")
+    raise DeliveryError(node.unreachable())
 
 
 def _rejection(association: Association) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from worker.dicom_tls import ClientTls
 from worker.job_folder import Outcome as Outcome
 
 
@@ -52,6 +53,7 @@ class DeliveryClaim:
     host: str
     port: int
     calling_ae: str
+    tls: ClientTls | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def send_claimed(delivery_id: str, worker: str, ledger: WorkerLedger) -> None:
         claim = ledger.claim_delivery(delivery_id, worker)
         if claim is None:
             return
-        node = Node(ae_title=claim.ae_title, host=claim.host, port=claim.port)
+        node = Node(ae_title=claim.ae_title, host=claim.host, port=claim.port, tls=claim.tls)
         try:
             sent = send(claim.files, node, calling_ae=claim.calling_ae)
         except (DeliveryError, OSError) as error:

@@ -133,8 +133,8 @@ def serve():
     """Start DICOM listeners in this process; they end with the test."""
     servers = []
 
-    def start(settings, inbox):
-        server = make_server(settings, inbox)
+    def start(settings, inbox, **options):
+        server = make_server(settings, inbox, **options)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         servers.append(server)
         return server
