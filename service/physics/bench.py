@@ -9,10 +9,13 @@ from typing import Annotated
 import typer
 
 from service import terminal
+from service.physics.bench_node import faults, intake
 
 bench = typer.Typer(
     help="Measure, as a ratio against the naive way or a peer in one run.", no_args_is_help=True
 )
+bench.command()(intake)
+bench.command()(faults)
 
 
 @bench.command()

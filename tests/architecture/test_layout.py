@@ -21,7 +21,12 @@ FUNCTION_LINES = 60
 # Only the settings read the environment. Who starts a child hands the environment down; one process sets a
 # variable that billiard reads when Celery is imported.
 ENVIRONMENT_READERS = {"worker/settings.py"}
-ENVIRONMENT_PASSED_ON = {"service/serve.py", "service/demo.py"}
+ENVIRONMENT_PASSED_ON = {
+    "service/serve.py",
+    "service/demo.py",
+    "service/faults/system.py",
+    "service/faults/intake.py",
+}
 ENVIRONMENT_SET = {"service/worker_process.py": "REMAP_SIGTERM"}
 
 ENVIRONMENT = {"os.environ", "os.getenv", "os.putenv", "os.environb"}
