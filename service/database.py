@@ -25,7 +25,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _make_engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        self._readers = sessionmaker(self.engine.execution_options(read_only=True), expire_on_commit=False)
+        self._read_only = self.engine.execution_options(read_only=True)
+        self._readers = sessionmaker(self._read_only, expire_on_commit=False)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -35,15 +36,31 @@ class Database:
         and locks taken in several orders would deadlock. Writes are short and few.
         """
         with self._sessions.begin() as session:
-            if self.engine.dialect.name == "postgresql":
-                session.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
+            self._wait_for_turn(session.connection())
             yield session
+
+    @contextmanager
+    def write_rows(self) -> Iterator[Connection]:
+        """As `write`, without the mapping of rows to objects, which costs more than the rows: for intake."""
+        with self.engine.begin() as connection:
+            self._wait_for_turn(connection)
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads."""
         with self._readers() as session:
             yield session
+
+    @contextmanager
+    def read_rows(self) -> Iterator[Connection]:
+        """As `read`, without the mapping of rows to objects."""
+        with self._read_only.connect() as connection:
+            yield connection
+
+    def _wait_for_turn(self, connection: Connection) -> None:
+        if self.engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
 
     def dispose(self) -> None:
         """Close all connections (before a fork, at the end)."""

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from service.database import Database
 from service.instance_header import InstanceHeader
@@ -25,6 +24,7 @@ _INSTANCE, _SERIES = cast(Table, InstanceRecord.__table__), cast(Table, SeriesRe
 _KNOWN = select(_INSTANCE.c.sop_uid, _INSTANCE.c.sha256, _INSTANCE.c.path).where(
     _INSTANCE.c.sop_uid.in_(bindparam("sop_uids", expanding=True))
 )
+_ADD_INSTANCE = insert(_INSTANCE)
 _COUNT_IN = (
     update(_SERIES)
     .where(_SERIES.c.series_uid == bindparam("uid"))
@@ -84,8 +84,8 @@ class InstanceRegister:
 
     def find(self, sop_uid: str) -> Known | None:
         """The instance of that UID, if one was received."""
-        with self.database.read() as session:
-            return _known(session, [sop_uid]).get(sop_uid)
+        with self.database.read_rows() as connection:
+            return _known(connection, [sop_uid]).get(sop_uid)
 
     def add(self, arrival: Arrival) -> Known | None:
         """Register an instance; it is in the database once this returns.
@@ -118,8 +118,8 @@ class InstanceRegister:
                 self._settle([each])
 
     def _commit(self, waiting: Sequence[_Waiting]) -> None:
-        with self.database.write() as session:
-            known = _known(session, [each.arrival.header.sop_uid for each in waiting])
+        with self.database.write_rows() as connection:
+            known = _known(connection, [each.arrival.header.sop_uid for each in waiting])
             fresh: dict[str, list[Arrival]] = defaultdict(list)
             for each in waiting:
                 arrival = each.arrival
@@ -129,33 +129,33 @@ class InstanceRegister:
                     fresh[arrival.header.series_uid].append(arrival)
             now = time.time()
             for arrivals in fresh.values():
-                _add_to_series(session, arrivals, now, self.settings)
+                _add_to_series(connection, arrivals, now, self.settings)
         for each in waiting:
             each.settled = True
 
 
-def _known(session: Session, sop_uids: Sequence[str]) -> dict[str, Known]:
-    rows = session.execute(_KNOWN, {"sop_uids": sop_uids})
+def _known(connection: Connection, sop_uids: Sequence[str]) -> dict[str, Known]:
+    rows = connection.execute(_KNOWN, {"sop_uids": sop_uids})
     return {row.sop_uid: Known(row.sop_uid, row.sha256, row.path) for row in rows}
 
 
 def _add_to_series(
-    session: Session, arrivals: Sequence[Arrival], now: float, settings: ServiceSettings
+    connection: Connection, arrivals: Sequence[Arrival], now: float, settings: ServiceSettings
 ) -> None:
     last = arrivals[-1]
-    count = _count_in(session, last, len(arrivals), now)
-    session.execute(insert(_INSTANCE), [_instance_row(each, now) for each in arrivals])
-    note_instances(session, last.header.series_uid, count, settings)
+    count = _count_in(connection, last, len(arrivals), now)
+    connection.execute(_ADD_INSTANCE, [_instance_row(each, now) for each in arrivals])
+    note_instances(connection, last.header.series_uid, count, settings)
 
 
-def _count_in(session: Session, last: Arrival, more: int, now: float) -> int:
+def _count_in(connection: Connection, last: Arrival, more: int, now: float) -> int:
     """Add so many instances to their series, which may begin with them; returns how many it has then."""
     header = last.header
     origin = {"from": last.sender, "way": last.source, "title": last.called}
     values = {"uid": header.series_uid, "more": more, "now": now, **origin}
-    count: int | None = session.execute(_COUNT_IN, values).scalar_one_or_none()
+    count: int | None = connection.execute(_COUNT_IN, values).scalar_one_or_none()
     if count is None:
-        session.execute(insert(_SERIES), _series_row(last, more, now))
+        connection.execute(insert(_SERIES), _series_row(last, more, now))
     return more if count is None else count
 
 

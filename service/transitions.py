@@ -6,9 +6,9 @@ is lost. receiving -> not-routed where no routing rule matches, and from there t
 
 import time
 import uuid
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-from sqlalchemy import CursorResult, Table, bindparam, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from service.figures import note_end
@@ -28,7 +28,7 @@ _TELL_RECEIVING = (
 )
 
 
-def next_version(session: Session) -> int:
+def next_version(session: Session | Connection) -> int:
     """Take the next number of the change counter; whoever holds it commits before the next one gets his."""
     taken: int = session.execute(_NEXT_NUMBER).scalar_one()
     return taken
@@ -45,18 +45,18 @@ def ring(session: Session, kind: Literal["segment", "deliver"], ref: str, *, pau
     session.add(OutboxRecord(kind=kind, ref=ref, not_before=time.time() + pause_s))
 
 
-def note_instances(session: Session, series_uid: str, count: int, settings: ServiceSettings) -> None:
+def note_instances(connection: Connection, series_uid: str, count: int, settings: ServiceSettings) -> None:
     """New instances came: the series' job in state `receiving` counts them, or begins with them.
 
     Once per instance in the worst case, so the usual way is two statements made beforehand.
     """
-    number = next_version(session)
+    number = next_version(connection)
     values = {"uid": series_uid, "count": count, "number": number, "now": time.time()}
-    told = cast(CursorResult[Any], session.execute(_TELL_RECEIVING, values))
-    if told.rowcount == 0:
-        receiving = new_job(session.get_one(SeriesRecord, series_uid), settings, str(uuid.uuid4()))
-        receiving.instance_count, receiving.version = count, number
-        session.add(receiving)
+    if connection.execute(_TELL_RECEIVING, values).rowcount == 0:
+        with Session(connection) as session, session.begin():  # within the caller's transaction
+            receiving = new_job(session.get_one(SeriesRecord, series_uid), settings, str(uuid.uuid4()))
+            receiving.instance_count, receiving.version = count, number
+            session.add(receiving)
 
 
 def new_job(series: SeriesRecord, settings: ServiceSettings, job_id: str) -> JobRecord:

@@ -111,7 +111,7 @@ class System:
     def pid(self, part: str) -> int | None:
         """The process id of a part, None while it is being started again."""
         pid = self.state()["children"].get(part)
-        return int(pid) if pid is not None and _is_running(pid) else None
+        return int(pid) if pid is not None and self._is_ours(pid) else None
 
     def kill(self, part: str) -> bool:
         """Send SIGKILL to a part, or `child`: the worker's computing process. False if it does not run just now."""
@@ -143,6 +143,14 @@ class System:
         """A connection of ours to its database."""
         return Database(self.settings.resolved_database_url)
 
+    def _is_ours(self, pid: int) -> bool:
+        """Whether it runs and is a child of our system: numbers of dead processes are given again."""
+        try:
+            state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state != "Z" and self.process is not None and int(parent) == self.process.pid
+
     def _computing(self) -> int | None:
         worker = self.pid("worker")
         path = Path(f"/proc/{worker}/task/{worker}/children")
@@ -159,10 +167,3 @@ def running_system(folder: Path, nodes: Mapping[str, int] | None = None, **optio
         yield system
     finally:
         system.stop()
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -128,10 +128,10 @@ def test_a_new_database_takes_several_senders_at_once(settings, instance):
 
 
 def test_all_that_wait_are_told_when_the_database_cannot_be_reached(held, arrival, database, monkeypatch):
-    def unreachable():
+    def unreachable(*_):
         raise OperationalError("BEGIN", {}, OSError("database is locked"))
 
-    monkeypatch.setattr(database, "write", unreachable)
+    monkeypatch.setattr(database, "write_rows", unreachable)
     outcomes = held.add_all([arrival(number=1), arrival(number=2)])
     assert all(isinstance(each, OperationalError) for each in outcomes)
     assert held.batches == [2]
