@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from service import job_commands, terminal
+from service import job_commands, terminal, webhook_commands
 from service.pacs_commands import deliveries
 from service.peers_command import peers
 from service.rules_command import rules
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(peers, name="peers")
 app.add_typer(job_commands.jobs, name="jobs")
+app.add_typer(webhook_commands.webhooks, name="webhooks")
 app.add_typer(deliveries, name="deliveries")
 app.add_typer(rules, name="rules")
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, cast
 
+from service.job_state import JobState as JobState
 from service.records import DeliveryRecord, JobRecord
 from service.settings import ServiceSettings
 from worker.job_folder import published_dir
 
-JobState = Literal["receiving", "queued", "running", "done", "rejected", "failed", "cancelled", "not-routed"]
 DeliveryState = Literal["waiting", "sending", "delivered", "failed"]
 
 ENDED: frozenset[str] = frozenset({"done", "rejected", "failed", "cancelled", "not-routed"})

@@ -18,7 +18,7 @@ from service.delivery_steps import note_failure, note_sent
 from service.figures import note_delivery, note_result
 from service.records import DeliveryRecord, JobRecord
 from service.settings import ServiceSettings
-from service.transitions import deliver, end, next_version, queue
+from service.transitions import deliver, end, next_version, note_state, queue
 from worker.errors import Cancelled, WorkerLost
 from worker.job_folder import (
     RESULT_NAME,
@@ -77,6 +77,8 @@ class SqlLedger:
                 )
                 .returning(JobRecord.fence)
             )
+            if fence is not None:
+                note_state(session, job_id, "running")
         if fence is None:
             return None
         return Claim(job_id=job_id, fence=fence, folder=self._settings.jobs_dir / job_id)

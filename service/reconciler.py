@@ -12,12 +12,13 @@ from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from service.courier import KEPT_S, start_couriers
 from service.database import Database, open_database
 from service.delivery_steps import note_failure
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.ledger import release
-from service.records import DeliveryRecord, JobRecord, OutboxRecord
+from service.records import DeliveryRecord, JobEventRecord, JobRecord, OutboxRecord
 from service.relay import Relay
 from service.retention import Retention
 from service.settings import ServiceSettings
@@ -26,6 +27,7 @@ from worker.celery_app import create_celery
 from worker.errors import PenumbraError
 
 OUTBOX_KEPT_S = 24 * 3600.0
+EVENTS_KEPT_S = KEPT_S + 24 * 3600.0  # until every webhook has taken or skipped them
 DOUBLINGS = 4  # a long queue is announced ever more seldom, up to 16 times `resend_s`
 QUIET_CHECK_S = 0.5
 
@@ -63,6 +65,7 @@ class Reconciler:
         self.announce_again()
         with self._database.write() as session:
             session.execute(delete(OutboxRecord).where(OutboxRecord.done_at < time.time() - OUTBOX_KEPT_S))
+            session.execute(delete(JobEventRecord).where(JobEventRecord.at < time.time() - EVENTS_KEPT_S))
 
     def submit_quiet_series(self) -> None:
         """Take up every series that has gone quiet. Whether it is whole, the worker's guard decides."""
@@ -146,6 +149,7 @@ def run_reconciler(settings: ServiceSettings) -> None:
     relay = Relay(settings, database, create_celery(settings))
     thread = threading.Thread(target=_run_relay, args=(relay, stop), name="relay", daemon=True)
     thread.start()
+    start_couriers(settings, database, stop)
     Reconciler(settings, database).run(stop)
     thread.join(timeout=settings.relay_s + 1)
 

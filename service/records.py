@@ -159,6 +159,33 @@ class IdempotencyRecord(Record):
     created_at: Mapped[float] = mapped_column(Float, index=True)
 
 
+class JobEventRecord(Record):
+    """A job entered a state. Written in the transaction that changes it; `service/courier.py` announces it."""
+
+    __tablename__ = "job_event"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(String(36))
+    state: Mapped[str] = mapped_column(String(12))
+    at: Mapped[float] = mapped_column(Float, index=True)
+
+
+class WebhookRecord(Record):
+    """How far a receiver has got in the list of changes. Its address and secret are in the settings."""
+
+    __tablename__ = "webhook"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    last_event_id: Mapped[int] = mapped_column(Integer)
+    attempts: Mapped[int] = mapped_column(Integer)
+    """To deliver the change that comes next."""
+    skipped: Mapped[int] = mapped_column(Integer)
+    """Changes that were given up, in all."""
+    not_before: Mapped[float | None] = mapped_column(Float)
+    lease_until: Mapped[float | None] = mapped_column(Float)
+    last_error: Mapped[str | None] = mapped_column(String(200))
+
+
 class ChangeCounter(Record):
     """One row, one number that grows with every change of a job. Its lock puts changes in their order."""
 

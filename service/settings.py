@@ -15,6 +15,7 @@ from service.peer_settings import SENDER, PeerSettings
 from service.retention_settings import RetentionSettings
 from service.rules import Rule, RuleBook, read_rules
 from service.tls_settings import DicomTlsSettings
+from service.webhook_settings import WebhookSettings
 from worker.dicom_tls import ClientTls
 from worker.job_folder import Destination
 from worker.object_files import ExtraKind, SentKind
@@ -107,6 +108,9 @@ class ServiceSettings(WorkerSettings):
 
     also: tuple[ExtraKind, ...] = ()
     """What every job makes besides, to be fetched over REST: seg, sr, pdf, nifti."""
+
+    webhooks: tuple[WebhookSettings, ...] = ()
+    """Who is told by HTTP when a job enters a state."""
 
     delivery_pauses_s: tuple[float, ...] = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
     """Pauses between attempts to deliver; the last one repeats."""

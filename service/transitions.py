@@ -13,7 +13,14 @@ from sqlalchemy.orm import Session
 
 from service.figures import note_end
 from service.priority import NORMAL
-from service.records import ChangeCounter, DeliveryRecord, JobRecord, OutboxRecord, SeriesRecord
+from service.records import (
+    ChangeCounter,
+    DeliveryRecord,
+    JobEventRecord,
+    JobRecord,
+    OutboxRecord,
+    SeriesRecord,
+)
 from service.settings import ServiceSettings
 from worker.errors import Cancelled
 from worker.job_folder import OutcomeState
@@ -40,6 +47,11 @@ def touch(session: Session, job: JobRecord) -> None:
     job.updated_at = time.time()
 
 
+def note_state(session: Session, job_id: str, state: str) -> None:
+    """The job enters a state: whoever wants to hear of it will (`service/courier.py`)."""
+    session.add(JobEventRecord(job_id=job_id, state=state, at=time.time()))
+
+
 def ring(session: Session, kind: Literal["segment", "deliver"], ref: str, *, pause_s: float = 0.0) -> None:
     """Ask the relay to tell a worker, after a pause."""
     session.add(OutboxRecord(kind=kind, ref=ref, not_before=time.time() + pause_s))
@@ -57,6 +69,7 @@ def note_instances(connection: Connection, series_uid: str, count: int, settings
             receiving = new_job(session.get_one(SeriesRecord, series_uid), settings, str(uuid.uuid4()))
             receiving.instance_count, receiving.version = count, number
             session.add(receiving)
+            note_state(session, receiving.id, "receiving")
 
 
 def new_job(series: SeriesRecord, settings: ServiceSettings, job_id: str) -> JobRecord:
@@ -108,6 +121,7 @@ def queue(session: Session, job: JobRecord) -> None:
     job.lease_until = job.worker = job.enqueued_at = None
     job.enqueue_count = 0
     touch(session, job)
+    note_state(session, job.id, "queued")
     ring(session, "segment", job.id)
 
 
@@ -124,6 +138,7 @@ def end(
         job.percent, job.passes_done = 100.0, job.passes_total
     note_end(session, job)
     touch(session, job)
+    note_state(session, job.id, state)
 
 
 def deliver(session: Session, job: JobRecord, nodes: tuple[str, ...]) -> None:
