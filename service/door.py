@@ -3,17 +3,21 @@
 AE titles and addresses are claims that can be forged; they keep out mistakes and strangers. A certificate is a proof.
 """
 
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import Final, cast
 
 from pydicom.uid import UID
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
 from service.peer_settings import DEFAULT_RIGHTS, PeerSettings, Right
 from service.settings import ServiceSettings
+from worker.dicom_tls import fingerprint_of
 
 # Reasons of an A-ASSOCIATE-RJ by the service user (PS3.8 9.3.4)
 NO_REASON_GIVEN: Final = 0x01
@@ -79,17 +83,33 @@ class Door:
         )
 
     def _by_title_alone(self, caller: Caller) -> frozenset[Right] | Refusal | None:
-        """`allowed_senders`, and the watchdog, which calls us in our own name from our own address."""
+        """`allowed_senders`, and the watchdog."""
         own = self._settings.ae_title
         if caller.calling in self._settings.allowed_senders:
             if caller.called != own:
                 return Refusal(cause="called AE title is not ours", diagnostic=CALLED_NOT_RECOGNISED)
             return frozenset(DEFAULT_RIGHTS)
-        is_watchdog = caller.calling == caller.called == own and self._is_here(caller.address)
-        return frozenset() if is_watchdog else None
+        return frozenset() if self.is_watchdog(caller) else None
 
-    def _is_here(self, address: str) -> bool:
-        return address == self._settings.dicom_host or plain_address(address).is_loopback
+    def is_watchdog(self, caller: Caller) -> bool:
+        """Whether it is our own watchdog, which calls us in our own name from our own address."""
+        own, address = self._settings.ae_title, caller.address
+        is_here = address == self._settings.dicom_host or plain_address(address).is_loopback
+        return caller.calling == caller.called == own and is_here
+
+
+def caller_of(event: Event) -> Caller:
+    """Who asks for, or has, the association of an event."""
+    request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
+    transport = event.assoc.dul.socket
+    connection = None if transport is None else transport.socket
+    return Caller(
+        calling=str(request.calling_ae_title).strip(),
+        called=str(request.called_ae_title).strip(),
+        address=str(event.assoc.requestor.address),
+        encrypted=isinstance(connection, ssl.SSLSocket),
+        certificate=fingerprint_of(connection),
+    )
 
 
 def allowed(contexts: Iterable[PresentationContext], rights: frozenset[Right]) -> list[PresentationContext]:

@@ -44,6 +44,7 @@ class State(StrEnum):
     REJECTED = "rejected"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    NOT_ROUTED = "not-routed"
 
 
 @jobs.command("list")

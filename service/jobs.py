@@ -96,6 +96,13 @@ class Jobs:
             job = self._take(session, series)
             end(session, job, "not-routed", refusal.as_reason())
             session.flush()
+            audit.record(
+                session,
+                Action.NOT_ROUTED,
+                job_id=job.id,
+                series_uid=job.series_uid,
+                study_uid=job.study_uid,
+            )
             supersede(session, job)
             return job_of(job, self._settings)
 

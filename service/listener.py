@@ -1,7 +1,6 @@
 """The DICOM application entity: C-ECHO and C-STORE. Handlers decide statuses; the inbox does the work."""
 
 import socketserver
-import ssl
 import threading
 from typing import Final, cast
 
@@ -20,19 +19,19 @@ from pydicom.uid import (
 from pynetdicom import AE, _config, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from service import contacts
 from service.association_server import OWN_PDU_BYTES, GuardedServer
+from service.contacts import ContactBook
 from service.database import open_database
-from service.door import Caller, Door, Refusal, allowed
+from service.door import Door, Refusal, allowed, caller_of
 from service.inbox import Announced, ClassMismatch, Inbox, InboxUnavailable
 from service.logs import place_of
 from service.probes import WATCHDOG_ADDRESS
 from service.settings import ServiceSettings
 from service.signals import stop_on_signal
 from service.tls_settings import DicomTlsSettings
-from worker.dicom_tls import fingerprint_of
 from worker.errors import PenumbraError
 from worker.transfer_syntaxes import LOSSLESS
 
@@ -61,7 +60,8 @@ log = structlog.get_logger(__name__)
 
 def on_c_store(event: Event, inbox: Inbox) -> Dataset | int:
     """C-STORE: 0x0000 only once the instance is on the disk and in the database (PS3.4 B.2.3)."""
-    sender, called = _titles(event)
+    caller = caller_of(event)
+    sender, called = caller.calling, caller.called
     request = cast(C_STORE, event.request)
     announced = Announced(str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
     try:
@@ -89,7 +89,7 @@ def on_requested(event: Event, door: Door) -> None:
     association, acceptor = event.assoc, event.assoc.acceptor
     offered = acceptor.supported_contexts
     acceptor.supported_contexts = []  # pynetdicom swallows what is raised here; nothing is offered then
-    caller = _caller(event)
+    caller = caller_of(event)
     answer = door.admit(caller)
     if not isinstance(answer, Refusal):
         acceptor.supported_contexts = allowed(offered, answer)
@@ -116,14 +116,21 @@ def on_accepted(event: Event) -> None:
 
 def on_rejected(event: Event) -> None:
     """Say whose association there was no room for; strangers are refused before."""
-    caller = _caller(event)
+    caller = caller_of(event)
     log.warning("association rejected, there are too many", sender=caller.calling, address=caller.address)
 
 
 def make_server(
-    settings: ServiceSettings, inbox: Inbox, *, tls: DicomTlsSettings | None = None
+    settings: ServiceSettings,
+    inbox: Inbox,
+    *,
+    tls: DicomTlsSettings | None = None,
+    book: ContactBook | None = None,
 ) -> GuardedServer:
-    """Bind the listener's socket, the one for TLS if `tls` is given. Serve with `serve_forever`."""
+    """Bind the listener's socket, the one for TLS if `tls` is given. Serve with `serve_forever`.
+
+    Whoever asks for an association is noted in `book`.
+    """
     _config.ENFORCE_UID_CONFORMANCE = True
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
@@ -140,6 +147,7 @@ def make_server(
         evt_handlers=[
             (evt.EVT_C_STORE, on_c_store, [inbox]),
             (evt.EVT_C_ECHO, on_c_echo),
+            *([] if book is None else [(evt.EVT_REQUESTED, contacts.on_requested, [book, Door(settings)])]),
             (evt.EVT_REQUESTED, on_requested, [Door(settings)]),
             (evt.EVT_ACCEPTED, on_accepted),
             (evt.EVT_REJECTED, on_rejected),
@@ -162,11 +170,13 @@ def run_listener(settings: ServiceSettings) -> None:
     """Listen until the process is told to end."""
     stop = threading.Event()
     stop_on_signal(stop)
-    inbox = Inbox(settings, open_database(settings))
+    database = open_database(settings)
+    inbox, book = Inbox(settings, database), ContactBook(database)
     inbox.make_folders()
-    servers = [make_server(settings, inbox)]
+    servers = [make_server(settings, inbox, book=book)]
     if settings.dicom_tls is not None:
-        servers.append(make_server(settings, inbox, tls=settings.dicom_tls))
+        servers.append(make_server(settings, inbox, tls=settings.dicom_tls, book=book))
+    threading.Thread(target=book.run, args=(stop,), name="contacts", daemon=True).start()
     for server in servers:
         threading.Thread(target=_serve, args=(server, stop), name="accept", daemon=True).start()
         log.info("listening", port=server.server_address[1])
@@ -181,25 +191,6 @@ def _serve(server: GuardedServer, stop: threading.Event) -> None:
         server.serve_forever()
     finally:
         stop.set()  # one port alone is of no use: end, and be started again
-
-
-def _caller(event: Event) -> Caller:
-    calling, called = _titles(event)
-    transport = event.assoc.dul.socket
-    connection = None if transport is None else transport.socket
-    return Caller(
-        calling=calling,
-        called=called,
-        address=str(event.assoc.requestor.address),
-        encrypted=isinstance(connection, ssl.SSLSocket),
-        certificate=fingerprint_of(connection),
-    )
-
-
-def _titles(event: Event) -> tuple[str, str]:
-    """Calling and called AE title, without padding."""
-    request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
-    return str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
 
 
 def _refusal(status: int, error: PenumbraError, sender: str) -> Dataset:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from service.peer_settings import PeerSettings
 from service.settings import NodeSettings, ServiceSettings
+from worker.delivery import Node
 
 ANYWHERE = "anywhere"
 
@@ -35,6 +36,14 @@ def peer_rows(settings: ServiceSettings) -> list[PeerRow]:
 def is_open(settings: ServiceSettings) -> bool:
     """Whether anybody may connect, since nobody is named."""
     return not settings.peers and not settings.allowed_senders
+
+
+def target_of(ae_title: str, settings: ServiceSettings) -> Node | None:
+    """The node of that AE title as something to connect to; None where there is none."""
+    node = settings.node(ae_title)
+    if node is None:
+        return None
+    return Node(ae_title=node.ae_title, host=node.host, port=node.port, tls=settings.client_tls(node))
 
 
 def _of_peer(peer: PeerSettings, settings: ServiceSettings) -> PeerRow:

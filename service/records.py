@@ -225,3 +225,16 @@ class AuditHeadRecord(Record):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[str] = mapped_column(String(64))
+
+
+class PeerContactRecord(Record):
+    """When somebody last asked for an association under an AE title from an address."""
+
+    __tablename__ = "peer_contact"
+
+    ae_title: Mapped[str] = mapped_column(String(16), primary_key=True)
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    called: Mapped[str] = mapped_column(String(16))
+    at: Mapped[float] = mapped_column(Float, index=True)
+    refused: Mapped[str | None] = mapped_column(String(64))
+    """Why it was refused; None if it was accepted."""
