@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from service import problems
+from service import openapi, problems
 from service.access import AccessControl, SecurityHeaders
 from service.api import bundles, deliveries, dicomweb, follow, health, jobs, peers, results
 from service.api.parts import Parts
@@ -56,6 +56,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     problems.install(app)
     for part in (jobs, results, follow, deliveries, bundles, peers, dicomweb, health, pages):
         app.include_router(part.router)
+    openapi.describe(app)
     app.mount("/static", StaticFiles(directory=pages.STATIC))
     return app
 
