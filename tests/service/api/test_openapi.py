@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.checks import (
 
 from service.app import create_app
 
+
 @schemathesis.serializer("multipart/related")
 def related(_context, value):
     """A body of one part for STOW-RS, whatever the part holds."""
