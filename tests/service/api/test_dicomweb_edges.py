@@ -4,6 +4,9 @@ from io import BytesIO
 
 import pytest
 from pydicom import dcmread
+from sqlalchemy import select
+
+from service.records import AuditRecord
 
 MARK = "ZZPHIMARK"
 STUDIES = "/dicomweb/studies"
@@ -160,3 +163,22 @@ def test_links_lead_where_the_settings_say(ask, store, series) -> None:
     ask.app.state.parts.settings.__dict__["api_url"] = "https://penumbra.clinic.example/p"
     links = store(*series).json()["00081190"]["Value"]
     assert links[0].startswith("https://penumbra.clinic.example/p/dicomweb/studies/")
+
+
+def test_each_search_and_each_fetch_is_one_event_in_the_audit_log(ask, held, worker) -> None:
+    url, slices = held
+
+    def noted() -> list[tuple[str, str | None]]:
+        with worker.database.read() as session:
+            events = session.scalars(select(AuditRecord).order_by(AuditRecord.seq))
+            return [
+                (each.action, each.study_uid) for each in events if each.action in {"queried", "downloaded"}
+            ]
+
+    study = str(slices[0].StudyInstanceUID)
+    series = f"{url}/series/{slices[0].SeriesInstanceUID}"
+    for path in (f"{url}/series", url, f"{series}/metadata", series):
+        assert ask("GET", path).status_code == 200
+    assert noted() == [("queried", study), *3 * [("downloaded", study)]]
+    assert ask("GET", f"{STUDIES}/1.2.3").status_code == 404
+    assert len(noted()) == 4
