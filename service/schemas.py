@@ -217,7 +217,9 @@ class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=50, ge=1, le=200)
-    cursor: str | None = Field(default=None, max_length=100, pattern=r"^[0-9.e+]+_[0-9a-f-]{36}$")
+    cursor: str | None = Field(
+        default=None, max_length=100, pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?_[0-9a-f-]{36}$"
+    )
     state: JobState | None = None
     sender: str | None = Field(default=None, min_length=1, max_length=64)
     series: Uid | None = None

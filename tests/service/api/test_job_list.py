@@ -47,7 +47,10 @@ def test_filters_hold_on_every_page(ask, two) -> None:
     assert [job["seed"] for job in found] == [2, 1, 0]
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "since=2026-05-04", "series=../x", "sende=TPS"])
+@pytest.mark.parametrize(
+    "query",
+    [f"cursor=3.e6%2Be0_{36 * 'a'}", "since=yesterday", "since=2026-05-04", "series=../x", "sende=TPS"],
+)
 def test_what_is_no_filter_is_refused(ask_shared, query) -> None:
     assert ask_shared("GET", f"{PATH}?{query}").json()["code"] == "invalid-request"
 
