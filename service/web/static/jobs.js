@@ -2,16 +2,10 @@
 // Everything that comes from the service is set as text.
 
 import { ask, download, getPicture, post } from "./api.js";
+import { element } from "./elements.js";
 import { ago, deliverySentence, hasRemarks, isDelivered, stageSentence, stateWord } from "./words.js";
 
 const rows = new Map(); // job id -> { job, row }
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 function button(text, label, action, className = "plain") {
   const made = element("button", className, text);
@@ -88,10 +82,12 @@ function side(job) {
   const { rtstruct, cancel, retry } = job.links;
   if (rtstruct) actions.append(button("Download RTSTRUCT", `Download the RTSTRUCT of job ${shortId(job)}`, () => download(rtstruct), ""));
   if (cancel && !job.cancel_requested) actions.append(button("Cancel", `Cancel job ${shortId(job)}`, () => change(cancel)));
-  if (retry) actions.append(button("Try again", `Try job ${shortId(job)} again`, () => change(retry)));
+  if (retry) actions.append(button(retryWord(job), `${retryWord(job)}: job ${shortId(job)}`, () => change(retry)));
   part.append(time, actions);
   return part;
 }
+
+const retryWord = (job) => (job.state === "not-routed" ? "Contour anyway" : "Try again");
 
 async function sendAgain(job, delivery) {
   await post(`/api/v1/deliveries/${delivery.id}/resend`);

@@ -2,6 +2,7 @@
 
 import { events, forgetToken, hasToken, keepToken, Refused, upload } from "./api.js";
 import { load, refreshTimes, show } from "./jobs.js";
+import "./peers.js";
 
 const RECONNECT_MS = 2000;
 const byId = (id) => document.getElementById(id);
@@ -53,7 +54,7 @@ async function followForEver() {
 
 function lock(isLocked) {
   byId("token-form").hidden = !isLocked;
-  for (const id of ["upload-section", "jobs-section"]) byId(id).hidden = isLocked;
+  for (const id of ["upload-section", "jobs-section", "peers-section"]) byId(id).hidden = isLocked;
 }
 
 function askForToken() {

@@ -19,7 +19,7 @@ from service.database import open_database
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.ledger import SqlLedger
-from service.settings import ServiceSettings
+from service.settings import NodeSettings, ServiceSettings
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
 
@@ -85,6 +85,7 @@ def _serve(folder: Path, *, token: str | None) -> Iterator[Site]:
         bundles_dir=folder / "bundles",
         min_free_bytes=0,
         ae_title="<i>&AE",
+        nodes=(NodeSettings(ae_title="PLANNER", host="127.0.0.1", port=1),),
     )
     process = subprocess.Popen([sys.executable, "-c", SERVER], env=os.environ | settings.environment())
     try:

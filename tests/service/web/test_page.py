@@ -6,6 +6,11 @@ import re
 
 import pytest
 
+from service.contacts import ContactBook
+from service.database import open_database
+from service.door import Caller
+from service.jobs import Jobs
+from service.settings import ServiceSettings
 from service.web.pages import STATIC, WEB
 from worker.job_folder import Outcome, attempt_dir
 from worker.ledger import ProgressReport
@@ -142,3 +147,34 @@ def test_the_template_has_no_inline_script_or_style_and_nothing_from_elsewhere()
     html = (WEB / "templates" / "page.html").read_text()
     assert not re.search(r"<style|style=|\son\w+=|javascript:|https?://|\|\s*safe", html)
     assert re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL) == [""]
+
+
+def test_peers_and_strangers_are_shown_and_a_node_is_asked(site, browser) -> None:
+    book = ContactBook(open_database(site.settings))
+    book.note(Caller(calling="<b>EVE</b>", called="X", address="192.0.2.9"), HOSTILE)
+    book.flush()
+    browser.open(site.url)
+    browser.wait_for(LIVE)
+    browser.evaluate("document.querySelector('#peers-section summary').click()")
+    browser.wait_for("document.getElementById('peers').innerText.includes('PLANNER')")
+    for said in ("<b>EVE</b>", "192.0.2.9", "has not connected yet", "Anybody on this machine may connect"):
+        assert said in browser.text()
+    browser.evaluate("document.querySelector('.peer button').click()")
+    browser.wait_for("document.getElementById('peers').innerText.includes('could not be reached')")
+    assert browser.evaluate("document.images.length") == 1
+    assert browser.complaints == []
+
+
+def test_what_was_not_routed_says_why_and_can_be_contoured(site, browser, instances) -> None:
+    browser.open(site.url)
+    browser.wait_for(LIVE)
+    received = [site.inbox.receive(data, sender="TPS", source="dicom") for data in instances]
+    rules = site.settings.data_dir / "rules.yaml"
+    rules.write_text("rules: [{name: heads, when: {body_part: HEAD}}]")
+    ruled = ServiceSettings(data_dir=site.settings.data_dir, rules=rules)
+    Jobs(ruled, open_database(ruled)).take_up(received[0].series_instance_uid)
+    row_says(browser, "Not routed")
+    row_says(browser, "heads: Body Part Examined is not HEAD.")
+    browser.evaluate(f"{ROW}.querySelector('.actions button').click()")
+    row_says(browser, "Waiting for a worker")
+    assert browser.complaints == []
