@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from service import openapi, problems
 from service.access import AccessControl, SecurityHeaders
-from service.api import bundles, deliveries, dicomweb, follow, health, jobs, peers, results
+from service.api import bundles, deliveries, dicomweb, follow, health, jobs, peers, pulls, results
 from service.api.parts import Parts
 from service.archive import MAX_TOTAL_BYTES
 from service.body_limit import BodyLimit
@@ -54,7 +54,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for part in (jobs, results, follow, deliveries, bundles, peers, dicomweb, health, pages):
+    for part in (jobs, results, follow, deliveries, pulls, bundles, peers, dicomweb, health, pages):
         app.include_router(part.router)
     openapi.describe(app)
     app.mount("/static", StaticFiles(directory=pages.STATIC))

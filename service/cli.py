@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from service import job_commands, terminal, webhook_commands
 from service.pacs_commands import deliveries
 from service.peers_command import peers
+from service.pull_command import pull
 from service.rules_command import rules
 from worker.errors import PenumbraError, Rejected
 
@@ -39,6 +40,7 @@ app.add_typer(job_commands.jobs, name="jobs")
 app.add_typer(webhook_commands.webhooks, name="webhooks")
 app.add_typer(deliveries, name="deliveries")
 app.add_typer(rules, name="rules")
+app.command()(pull)
 
 
 class Device(StrEnum):

@@ -13,6 +13,7 @@ from service.delivery_steps import audit, send_again
 from service.job import Delivery, delivery_of
 from service.jobs import JobNotFound, StateConflict
 from service.records import DeliveryRecord, JobRecord
+from service.retention import Expired
 from service.settings import ServiceSettings
 from service.transitions import deliver, touch
 from worker.errors import PenumbraError
@@ -81,6 +82,7 @@ class Deliveries:
         Raises:
             DeliveryNotFound: no delivery has this id.
             StateConflict: it is being sent at this moment.
+            Expired: the result has been deleted.
         """
         with self._database.write() as session:
             delivery = session.get(DeliveryRecord, delivery_id)
@@ -106,6 +108,7 @@ class Deliveries:
                 raise StateConflict(
                     f"The job is {job.state}; only the result of one that is done can be sent."
                 )
+            _require_result(job)
             query = select(DeliveryRecord).where(DeliveryRecord.job_id == job_id, DeliveryRecord.node == node)
             known = session.scalar(query)
             if known is not None:
@@ -121,12 +124,18 @@ class Deliveries:
 def _again(session: Session, delivery: DeliveryRecord) -> JobDelivery:
     if delivery.state == "sending":
         raise StateConflict("It is being sent at this moment.", remedy="Wait for how that ends.")
+    job = session.get_one(JobRecord, delivery.job_id)
+    _require_result(job)
     send_again(delivery)
     audit(delivery, Action.RESEND_ASKED)
-    job = session.get_one(JobRecord, delivery.job_id)
     touch(session, job)
     log.info("sent again by hand", delivery_id=delivery.id, node=delivery.node, job_id=delivery.job_id)
     return _value(delivery)
+
+
+def _require_result(job: JobRecord) -> None:
+    if not job.has_result:
+        raise Expired
 
 
 def _value(record: DeliveryRecord) -> JobDelivery:

@@ -20,6 +20,7 @@ from service.database import Database
 from service.figures import counted
 from service.instance_header import PREAMBLE_BYTES, InstanceHeader, NotAnImage, read_header, same_content
 from service.instance_register import Arrival, InstanceRegister, Known
+from service.pull_state import still_coming
 from service.records import InstanceRecord, SeriesRecord
 from service.settings import ServiceSettings
 from service.tallies import TallyBuffer
@@ -102,6 +103,11 @@ class Inbox:
         self.tallies = TallyBuffer(database)
         self._register = InstanceRegister(settings, database)
 
+    @property
+    def database(self) -> Database:
+        """Where instances are registered."""
+        return self._database
+
     @counted
     def receive(
         self,
@@ -143,6 +149,7 @@ class Inbox:
         """Series with new instances, the last of them older than the quiet period. Over all associations."""
         latest = time.time() - self._settings.quiet_period_s
         query = select(SeriesRecord).where(SeriesRecord.pending, SeriesRecord.last_received_at <= latest)
+        query = query.where(~still_coming())
         with self._database.read() as session:
             return [
                 QuietSeries(

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from pydicom import Dataset, dcmread
 from pydicom.filereader import _read_file_meta_info, read_preamble
-from pydicom.uid import UID
+from pydicom.uid import UID, RTStructureSetStorage
 
 from worker.errors import NoDicom, UnsupportedTransferSyntax
 from worker.unchecked_values import DAMAGED
@@ -17,6 +17,7 @@ UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")  # PS3.5 9.1
 UID_CHARACTERS = 64
 DEFLATED_SYNTAXES = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 WANTED = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows"]
+STRUCTURES = "StructureSetROISequence"  # an RTSTRUCT has it, however empty (PS3.3 C.8.8.5)
 
 PARSER_ERRORS = (*DAMAGED, MemoryError)  # of bytes from the network
 
@@ -43,6 +44,11 @@ class InstanceHeader:
     transfer_syntax_uid: str
     sha256: str
 
+    @property
+    def is_image(self) -> bool:
+        """Whether it belongs to a series that may be contoured. An RTSTRUCT is kept, and makes no job."""
+        return self.sop_class_uid != RTStructureSetStorage
+
 
 def is_uid(text: str) -> bool:
     """Whether the text is a UID as PS3.5 9.1 defines it."""
@@ -62,8 +68,10 @@ def read_header(data: bytes) -> InstanceHeader:
         syntax, start = _file_meta(data)
         if syntax in DEFLATED_SYNTAXES:
             raise UnsupportedTransferSyntax(f"The instance is deflated (transfer syntax {syntax}).")
-        header = dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=WANTED)
-        if not header.get("Rows"):  # it follows the UIDs, so they are whole if it is there
+        header = dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=[*WANTED, STRUCTURES])
+        if (
+            not header.get("Rows") and STRUCTURES not in header
+        ):  # it follows the UIDs, so they are whole if it is there
             raise NotAnImage("The instance is cut off in its header, or it is no image.")
         found = {name: str(header.get(name) or "") for name in WANTED}
     except PARSER_ERRORS as error:
@@ -105,5 +113,8 @@ def _refuse_bad_uids(found: dict[str, str]) -> None:
     for name, value in found.items():
         if name.endswith("UID") and not is_uid(value):
             raise NotAnImage(f"The instance's {name} is missing or not a UID.")
-    if "Image Storage" not in UID(found["SOPClassUID"]).name:
-        raise NotAnImage("The instance is a DICOM object, but not an image.")
+    sop_class = UID(found["SOPClassUID"])
+    if "Image Storage" not in sop_class.name and sop_class != RTStructureSetStorage:
+        raise NotAnImage("The instance is a DICOM object, but not an image and not an RTSTRUCT.")
+    if ("Rows" in found and not found["Rows"]) != (sop_class == RTStructureSetStorage):
+        raise NotAnImage("The instance is cut off in its header, or it is no image.")

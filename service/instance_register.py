@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Boolean, Connection, Table, bindparam, insert, or_, select, update
 from sqlalchemy.exc import OperationalError
 
 from service.database import Database
@@ -30,7 +30,7 @@ _COUNT_IN = (
     .where(_SERIES.c.series_uid == bindparam("uid"))
     .values(
         instance_count=_SERIES.c.instance_count + bindparam("more"),
-        pending=True,
+        pending=or_(_SERIES.c.pending, bindparam("is_image", type_=Boolean())),
         last_received_at=bindparam("now"),
         sender=bindparam("from"),
         source=bindparam("way"),
@@ -142,16 +142,18 @@ def _known(connection: Connection, sop_uids: Sequence[str]) -> dict[str, Known]:
 def _add_to_series(
     connection: Connection, arrivals: Sequence[Arrival], now: float, settings: ServiceSettings
 ) -> None:
-    last = arrivals[-1]
+    # An RTSTRUCT is kept, and there is nothing to do about it: what comes last is the last image, if there is one.
+    last = next((each for each in reversed(arrivals) if each.header.is_image), arrivals[-1])
     count = _count_in(connection, last, len(arrivals), now)
     connection.execute(_ADD_INSTANCE, [_instance_row(each, now) for each in arrivals])
-    note_instances(connection, last.header.series_uid, count, settings)
+    if last.header.is_image:
+        note_instances(connection, last.header.series_uid, count, settings)
 
 
 def _count_in(connection: Connection, last: Arrival, more: int, now: float) -> int:
     """Add so many instances to their series, which may begin with them; returns how many it has then."""
     header = last.header
-    origin = {"from": last.sender, "way": last.source, "title": last.called}
+    origin = {"from": last.sender, "way": last.source, "title": last.called, "is_image": header.is_image}
     values = {"uid": header.series_uid, "more": more, "now": now, **origin}
     count: int | None = connection.execute(_COUNT_IN, values).scalar_one_or_none()
     if count is None:
@@ -169,7 +171,7 @@ def _series_row(arrival: Arrival, count: int, now: float) -> Mapping[str, Any]:
         "source": arrival.source,
         "called": arrival.called,
         "instance_count": count,
-        "pending": True,
+        "pending": header.is_image,
         "revision": 0,
         "first_received_at": now,
         "last_received_at": now,

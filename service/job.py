@@ -30,6 +30,9 @@ class Delivery:
     """What the node said about objects that it stored with a warning or, beside the RTSTRUCT, refused."""
     stored: int
     """How many objects the node has."""
+    commitment: str | None
+    """Whether it answers for them: waiting, asked, committed, refused, unconfirmed; None if it is not asked."""
+    commitment_note: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,4 +121,6 @@ def delivery_of(record: DeliveryRecord) -> Delivery:
         target=record.target or record.node,
         remarks=tuple(record.remarks or ()),
         stored=len(record.objects or ()),
+        commitment=record.commitments[-1].state if record.commitments else None,
+        commitment_note=record.commitments[-1].note if record.commitments else None,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict, Unpack, cast
 
+from pydicom.uid import RTStructureSetStorage
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
@@ -361,10 +362,10 @@ def _found(session: Session, job_id: str) -> JobRecord:
 
 
 def _instances(session: Session, series_uid: str) -> Sequence[InstanceRecord]:
-    by_uid = (
-        select(InstanceRecord).where(InstanceRecord.series_uid == series_uid).order_by(InstanceRecord.sop_uid)
+    images = select(InstanceRecord).where(
+        InstanceRecord.series_uid == series_uid, InstanceRecord.sop_class_uid != RTStructureSetStorage
     )
-    return session.scalars(by_uid).all()
+    return session.scalars(images.order_by(InstanceRecord.sop_uid)).all()
 
 
 def _dedup_key(request: JobRequest, instances: Sequence[InstanceRecord]) -> str:

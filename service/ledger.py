@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from service.commitment_record import begin
 from service.database import Database
 from service.delivery_steps import note_failure, note_sent
 from service.figures import note_delivery, note_result
@@ -183,6 +184,7 @@ class SqlLedger:
         with self._held_delivery(claim) as delivery:
             if delivery is not None:
                 note_sent(delivery, sent)
+                begin(delivery, self._settings)
         return delivery is not None
 
     def undelivered(self, claim: DeliveryClaim, error: str) -> bool:

@@ -14,15 +14,18 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
+    RTStructureSetStorage,
     SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, _config, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
 from service import contacts
 from service.association_server import OWN_PDU_BYTES, GuardedServer
+from service.commitment import Commitments
+from service.commitment_request import on_event_report
 from service.contacts import ContactBook
 from service.database import open_database
 from service.door import Door, Refusal, allowed, caller_of
@@ -139,8 +142,12 @@ def make_server(
     entity.maximum_associations = settings.max_associations
     entity.acse_timeout, entity.dimse_timeout, entity.network_timeout = 5, 30, 60
     entity.add_supported_context(Verification, TRANSFER_SYNTAXES)
+    entity.add_supported_context(RTStructureSetStorage, TRANSFER_SYNTAXES)
+    # The node that reports has the role of SCP, and asks for it or takes it for granted (PS3.4 J.3.3).
+    entity.add_supported_context(StorageCommitmentPushModel, TRANSFER_SYNTAXES, scu_role=True, scp_role=True)
     for image_class in IMAGE_CLASSES:
         entity.add_supported_context(image_class, image_syntaxes(settings))
+    commitments = Commitments(settings, inbox.database)
     server = entity.make_server(
         (settings.dicom_host, settings.dicom_port) if tls is None else (tls.host, tls.port),
         ssl_context=None if tls is None else tls.context(),
@@ -148,6 +155,7 @@ def make_server(
             (evt.EVT_C_STORE, on_c_store, [inbox]),
             (evt.EVT_C_ECHO, on_c_echo),
             *([] if book is None else [(evt.EVT_REQUESTED, contacts.on_requested, [book, Door(settings)])]),
+            (evt.EVT_N_EVENT_REPORT, on_event_report, [commitments.note]),
             (evt.EVT_REQUESTED, on_requested, [Door(settings)]),
             (evt.EVT_ACCEPTED, on_accepted),
             (evt.EVT_REJECTED, on_rejected),

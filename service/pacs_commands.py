@@ -65,6 +65,7 @@ def _show(found: Sequence[JobDelivery]) -> None:
     for each in found:
         it = each.delivery
         target = it.node if it.target == it.node else f"{it.node} → {it.target}"
-        said = " ".join([*it.remarks, it.last_error or ""]).strip()
-        rows.append([it.id[:8], each.job_id[:8], target, it.state, str(it.attempts), str(it.stored), said])
+        said = " ".join([*it.remarks, it.last_error or "", it.commitment_note or ""]).strip()
+        stored = f"{it.stored} {it.commitment or ''}".strip()
+        rows.append([it.id[:8], each.job_id[:8], target, it.state, str(it.attempts), stored, said])
     terminal.texts(["delivery", "job", "node", "state", "attempts", "stored", "said"], rows)

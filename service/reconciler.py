@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from service.courier import KEPT_S, start_couriers
 from service.database import Database, open_database
 from service.delivery_steps import note_failure
+from service.errands import start_errands
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.ledger import release
@@ -150,6 +151,7 @@ def run_reconciler(settings: ServiceSettings) -> None:
     thread = threading.Thread(target=_run_relay, args=(relay, stop), name="relay", daemon=True)
     thread.start()
     start_couriers(settings, database, stop)
+    start_errands(settings, database, stop)
     Reconciler(settings, database).run(stop)
     thread.join(timeout=settings.relay_s + 1)
 

@@ -129,7 +129,52 @@ class DeliveryRecord(Record):
     created_at: Mapped[float] = mapped_column(Float)
     updated_at: Mapped[float] = mapped_column(Float)
 
+    commitments: Mapped[list["CommitmentRecord"]] = relationship(
+        order_by="CommitmentRecord.created_at", viewonly=True, lazy="selectin"
+    )
+
     __table_args__ = (Index("delivery_once", "job_id", "node", unique=True),)
+
+
+class CommitmentRecord(Record):
+    """A request for storage commitment: waiting -> asked -> committed | refused | unconfirmed."""
+
+    __tablename__ = "commitment"
+
+    transaction_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(ForeignKey("delivery.id"), index=True)
+    node: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(12), index=True)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_at: Mapped[float] = mapped_column(Float)
+    """When the node is to be asked (again)."""
+    deadline: Mapped[float] = mapped_column(Float)
+    """When it is given up to wait for an answer."""
+    note: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Float)
+    updated_at: Mapped[float] = mapped_column(Float)
+
+
+class PullRecord(Record):
+    """A series on its way from an archive: waiting -> running -> done | incomplete | failed."""
+
+    __tablename__ = "pull"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    node: Mapped[str] = mapped_column(String(16))
+    method: Mapped[str] = mapped_column(String(4))
+    state: Mapped[str] = mapped_column(String(12), index=True)
+    study_uid: Mapped[str] = mapped_column(_UID)
+    series_uid: Mapped[str] = mapped_column(_UID, index=True)
+    announced: Mapped[int | None] = mapped_column(Integer)
+    """How many instances the archive says the series has."""
+    received: Mapped[int] = mapped_column(Integer, default=0)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_at: Mapped[float] = mapped_column(Float)
+    """When it is due; while it runs, when whoever does it is taken to be dead."""
+    reason: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[float] = mapped_column(Float)
+    updated_at: Mapped[float] = mapped_column(Float)
 
 
 class OutboxRecord(Record):

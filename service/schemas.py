@@ -79,6 +79,8 @@ class DeliveryView(BaseModel):
     last_error: str | None
     remarks: list[str]
     stored: int
+    commitment: str | None
+    commitment_note: str | None
 
 
 class Progress(BaseModel):

@@ -6,7 +6,7 @@ The second of the two places that read the environment (the first is `worker/set
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
@@ -46,6 +46,11 @@ class NodeSettings(BaseModel):
 
     tls_name: str | None = None
     """The name or address that its certificate is made out to; None means `host`."""
+    commitment: bool = False
+    """Whether it is asked to answer for what it has stored (storage commitment)."""
+
+    pull: Literal["move", "get"] = "move"
+    """How series are fetched from it: C-MOVE to our listener, or C-GET."""
 
     template: Path | None = None
     """A YAML file that says how its RTSTRUCT is written (`penumbra template`); None means the default."""

@@ -3,14 +3,15 @@
 import time
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from service.deliveries import Deliveries, DeliveryNotFound, UnknownNode
 from service.delivery_steps import next_step
 from service.jobs import JobNotFound, StateConflict
 from service.ledger import SqlLedger
 from service.pacs_settings import PacsSettings
-from service.records import AuditRecord, OutboxRecord
+from service.records import AuditRecord, JobRecord, OutboxRecord
+from service.retention import Expired
 from service.settings import NodeSettings, ServiceSettings
 from worker.job_folder import attempt_dir
 from worker.ledger import Outcome, Sent
@@ -148,6 +149,16 @@ def test_what_cannot_be_sent_is_told(done, front, jobs, receive):
     waiting = jobs.submit("1.2.826.0.1.3680043.10.999.8")
     with pytest.raises(StateConflict, match="queued"):
         front.send(waiting.id, "TPS")
+
+
+def test_a_result_that_was_deleted_is_not_sent_again(done, front, database):
+    with database.write() as session:
+        session.execute(update(JobRecord).values(has_result=False))
+    (found,) = front.list()
+    with pytest.raises(Expired):
+        front.send_again(found.delivery.id)
+    with pytest.raises(Expired):
+        front.send(done, "ARCHIVE")
 
 
 def test_a_fallback_must_be_a_node_and_gets_what_it_is_defined_to_get(settings):

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RTPlanStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RTPlanStorage, RTStructureSetStorage
 
 from service.inbox import (
     Announced,
@@ -178,3 +178,18 @@ def test_leftovers_of_a_crash_are_swept(inbox, receive, settings):
     leftover.write_bytes(b"half")
     assert inbox.sweep_leftovers() == 1
     assert len(files_below(settings.inbox_dir)) == 3
+
+
+def test_a_structure_set_is_kept_but_makes_no_job_and_does_not_enter_one(inbox, jobs, instance):
+    inbox.receive(instance(SERIES, 1), sender="TPS", source="dicom")
+    structures = {"SOPClassUID": RTStructureSetStorage, "Modality": "RTSTRUCT", "StructureSetROISequence": []}
+    for series_uid, number in ((SERIES, 2), (f"{SERIES}.5", 1)):  # some systems give it the CT's own series
+        data = instance(series_uid, number, **structures, Rows=None)
+        inbox.receive(data, sender="TPS", source="dicom")
+        assert inbox.receive(data, sender="TPS", source="dicom").duplicate
+    assert len(inbox.series(SERIES)) == 2
+    assert [job.series_instance_uid for job in jobs.list().jobs] == [SERIES]
+    assert jobs.submit(SERIES).instance_count == 1
+    with pytest.raises(NotAnImage, match="cut off"):
+        whole = instance(SERIES, 3, **(structures | {"StructureSetROISequence": None}), Rows=None)
+        inbox.receive(whole[: whole.index(b"\x06\x30\x20\x00")], sender="TPS", source="dicom")

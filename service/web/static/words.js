@@ -46,16 +46,27 @@ export function stageSentence(job) {
   return [structure ? `${stage}: ${structure}` : stage, pass].filter(Boolean).join(" · ");
 }
 
+const COMMITMENTS = {
+  waiting: " · storage to be confirmed",
+  asked: " · storage to be confirmed",
+  committed: " · storage confirmed",
+  refused: " · storage not confirmed. ",
+  unconfirmed: " · storage unconfirmed. ",
+};
+
+const commitmentSentence = ({ commitment, commitment_note }) =>
+  commitment ? `${COMMITMENTS[commitment] ?? ""}${COMMITMENTS[commitment]?.endsWith(". ") ? commitment_note ?? "" : ""}` : "";
+
 export function deliverySentence(delivery) {
   const state = DELIVERIES[delivery.state] ?? sentence(delivery.state);
-  if (isDelivered(delivery) || !delivery.last_error) return [`${delivery.node}: ${state}`, ...delivery.remarks].join(". ");
+  if (isDelivered(delivery) || !delivery.last_error) return [`${delivery.node}: ${state}`, ...delivery.remarks].join(". ") + commitmentSentence(delivery);
   const times = delivery.attempts === 1 ? "one attempt" : `${delivery.attempts} attempts`;
   const outlook = delivery.state === "failed" ? "given up" : "will be tried again";
   return `${delivery.node}: not delivered after ${times}, ${outlook}. ${delivery.last_error}`;
 }
 
 export const isDelivered = (delivery) => delivery.state === "delivered";
-export const hasRemarks = (delivery) => delivery.remarks.length > 0;
+export const hasRemarks = (delivery) => delivery.remarks.length > 0 || ["refused", "unconfirmed"].includes(delivery.commitment);
 
 export function ago(iso, now = Date.now()) {
   const minutes = Math.floor((now - Date.parse(iso)) / 60_000);
