@@ -10,12 +10,14 @@ import typer
 
 from service import terminal
 from service.physics.bench_node import faults, intake
+from service.physics.sizing import sizing
 
 bench = typer.Typer(
     help="Measure, as a ratio against the naive way or a peer in one run.", no_args_is_help=True
 )
 bench.command()(intake)
 bench.command()(faults)
+bench.command()(sizing)
 
 
 @bench.command()
