@@ -1,91 +1,45 @@
-"""Is everything in place? What `penumbra doctor` looks at."""
+"""Is everything in place? What `penumbra doctor` says."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import shutil
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from service.broker import server_binary
+from service.checks.checked import Checked, bad, good
+from service.checks.connections import check_connections
+from service.checks.software import check_software
+from service.checks.storage import check_storage
 from service.settings import ServiceSettings
-from service.sqlite_driver import journal_mode, newest_sqlite
-from worker.bundle_info import choose_device, find_bundles, open_bundle
-from worker.errors import PenumbraError
-
-OUR_PACKAGES = ("service", "worker", "models")
-DISTRIBUTION = "penumbra-rt"
 
 
-@dataclass(frozen=True)
-class Checked:
-    """One thing that was looked at."""
-
-    what: str
-    ok: bool
-    detail: str
-
-
-def examine() -> list[Checked]:
-    """Look at everything; nothing is changed."""
-    return list(_examine(ServiceSettings()))
+def examine(settings: ServiceSettings | None = None) -> Iterator[Checked]:
+    """Look at everything, one thing after the other; nothing is changed."""
+    settings = settings or ServiceSettings()
+    yield from check_software(settings)
+    yield from check_storage(settings)
+    yield from check_connections(settings)
+    yield from _doors(settings)
+    yield _keeping(settings)
 
 
-def _examine(settings: ServiceSettings) -> Iterator[Checked]:
-    yield Checked("Python", sys.version_info >= (3, 11), sys.version.split()[0])
-    yield _packages()
-    sqlite = newest_sqlite()
-    yield _good("SQLite", f"{sqlite.sqlite_version}, journal {journal_mode(sqlite)}")
-    yield _broker(settings)
-    yield from _bundles(settings)
-    yield _good("device", choose_device("auto").type)
-    free = shutil.disk_usage(
-        next(p for p in (settings.data_dir, *settings.data_dir.parents) if p.exists())
-    ).free
-    yield Checked(
-        "free space", free > settings.min_free_bytes, f"{free / 2**30:.1f} GiB at {settings.data_dir}"
-    )
-    yield _good("REST", f"http://{settings.api_host}:{settings.api_port}, token {_set(settings.api_token)}")
-    yield _good("DICOM", f"{settings.ae_title}@{settings.dicom_host}:{settings.dicom_port}")
-    for node in settings.nodes:
-        yield _good("node", f"{node.ae_title}@{node.host}:{node.port}")
+def _doors(settings: ServiceSettings) -> Iterator[Checked]:
+    token = "no token, this machine only" if settings.api_token is None else "with a token"
+    yield good("REST is open to", f"{settings.api_host}, {token}")
+    who = [*settings.allowed_senders, *(peer.ae_title for peer in settings.peers)]
+    yield good("DICOM is open to", ", ".join(map(str, who)) or f"anybody on {settings.dicom_host}")
 
 
-def _packages() -> Checked:
-    """Our plain package names must be ours alone."""
-    owners = importlib.metadata.packages_distributions()
-    strangers = {o for name in OUR_PACKAGES for o in owners.get(name, []) if o != DISTRIBUTION}
-    return Checked(
-        "packages", not strangers, ", ".join(sorted(strangers)) or "service, worker, models are ours"
-    )
-
-
-def _broker(settings: ServiceSettings) -> Checked:
-    if settings.broker_url is not None:
-        return _good("broker", "external")
-    try:
-        return _good("broker", f"embedded, {server_binary().name}")
-    except (PenumbraError, ImportError, OSError) as error:
-        return _bad("broker", type(error).__name__)
-
-
-def _bundles(settings: ServiceSettings) -> Iterator[Checked]:
-    for name in find_bundles(settings.bundles_dir):
-        try:
-            bundle = open_bundle(name, bundles_dir=settings.bundles_dir, device="cpu")
-            yield _good(f"bundle {name}", f"{bundle.manifest.version}, {bundle.manifest.intended_use}")
-        except PenumbraError as error:
-            yield _bad(f"bundle {name}", error.message)
-
-
-def _set(value: object) -> str:
-    return "not set" if value is None else "set"
-
-
-def _good(what: str, detail: str) -> Checked:
-    return Checked(what, ok=True, detail=detail)
-
-
-def _bad(what: str, detail: str) -> Checked:
-    return Checked(what, ok=False, detail=detail)
+def _keeping(settings: ServiceSettings) -> Checked:
+    rules = settings.retention
+    said = [
+        f"{name.replace('_', ' ')} {value:g}"
+        for name, value in (("series_days", rules.series_days), ("results_days", rules.results_days))
+        if value is not None
+    ]
+    tight = rules.make_room_below_bytes
+    if tight is not None and tight <= settings.min_free_bytes:
+        return bad(
+            "retention",
+            "room is made only when nothing is taken any more",
+            "Set make_room_below_bytes well above PENUMBRA_MIN_FREE_BYTES.",
+        )
+    return good("retention", ", ".join(said) or "everything is kept for ever")

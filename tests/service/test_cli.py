@@ -29,6 +29,8 @@ def test_bundles_are_listed_as_json():
 
 def test_the_doctor_finds_everything_in_place(tmp_path, monkeypatch):
     monkeypatch.setenv("PENUMBRA_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PENUMBRA_API_PORT", "0")
+    monkeypatch.setenv("PENUMBRA_DICOM_PORT", "0")
     done = run(app, ["doctor"])
     assert done.exit_code == 0 and "bundle phantom-small" in done.stdout
 
