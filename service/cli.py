@@ -274,9 +274,10 @@ def _settings(**given: object) -> ServiceSettings:
 
 def main() -> None:
     """Run the command line; what we can explain becomes a sentence and an exit code."""
-    from service.physics import add_commands
+    from service import operation, physics
 
-    add_commands(app)
+    operation.add_commands(app)
+    physics.add_commands(app)
     try:
         app()
     except PenumbraError as error:

@@ -71,12 +71,12 @@ def open_database(settings: ServiceSettings) -> Database:
     """Bring the tables up to date and open the database."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(settings.resolved_database_url)
-    if _revision(database) != NEWEST_REVISION:
+    if revision_of(database) != NEWEST_REVISION:
         migrate(settings)
     return database
 
 
-def _revision(database: Database) -> str | None:
+def revision_of(database: Database) -> str | None:
     """The state of the tables, asked without Alembic, which takes a second to import."""
     try:
         with database.read() as session:

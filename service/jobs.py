@@ -34,6 +34,9 @@ from service.transitions import (
 from worker.errors import Cancelled, PenumbraError
 from worker.job_folder import JobRequest, instances_dir, write_job_folder
 
+FOR_RECOVERY = ("job_id", "sender", "deliver", "deliver_to")
+"""Fields of a request that do not decide the result."""
+
 
 class JobNotFound(PenumbraError):
     """No job has this id."""
@@ -306,7 +309,7 @@ class Jobs:
         instances = _instances(session, series_uid)
         if not instances:  # deleted since
             raise SeriesNotFound
-        key = _dedup_key(request, instances)
+        key = dedup_key(request, instances)
         existing = session.scalar(select(JobRecord).where(JobRecord.dedup_key == key))
         given = _Given(request=request, key=key, wishes=wishes, plan=plan)
         return existing or self._make(session, series, instances, **given)
@@ -323,12 +326,14 @@ class Jobs:
         The folder is written inside the transaction, so that of two submissions at once each has its own.
         """
         job = self._take(session, series)
-        request = given["request"].model_copy(update={"job_id": job.id})
+        wishes = given["wishes"]
+        job.sender = wishes.get("sender") or job.sender
+        _note_wishes(job, wishes)
+        _follow(job, given["plan"], self._settings)
+        told = {"job_id": job.id, "sender": job.sender, "deliver": job.deliver, "deliver_to": job.deliver_to}
+        request = given["request"].model_copy(update=told)
         job.dedup_key, job.instance_count, job.reason = given["key"], len(instances), None
         job.bundle, job.passes, job.seed = request.bundle, request.passes, request.seed
-        job.sender = given["wishes"].get("sender") or job.sender
-        _note_wishes(job, given["wishes"])
-        _follow(job, given["plan"], self._settings)
         paths = [self._settings.inbox_dir / instance.path for instance in instances]
         write_job_folder(self._settings.jobs_dir / job.id, request, paths)
         if job.cancel_requested:
@@ -368,10 +373,10 @@ def _instances(session: Session, series_uid: str) -> Sequence[InstanceRecord]:
     return session.scalars(images.order_by(InstanceRecord.sop_uid)).all()
 
 
-def _dedup_key(request: JobRequest, instances: Sequence[InstanceRecord]) -> str:
+def dedup_key(request: JobRequest, instances: Sequence[InstanceRecord]) -> str:
     """SHA-256 over what decides the result: the instances' content and the options."""
     absent = {name for name in ("also", "destinations") if not getattr(request, name)}
-    digest = hashlib.sha256(request.model_dump_json(exclude={"job_id", *absent}).encode())
+    digest = hashlib.sha256(request.model_dump_json(exclude={*FOR_RECOVERY, *absent}).encode())
     for instance in instances:
         digest.update(f"\n{instance.sop_uid} {instance.sha256}".encode())
     return digest.hexdigest()

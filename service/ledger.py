@@ -130,7 +130,7 @@ class SqlLedger:
             if outcome.state == "done":
                 note_result(session, job, published_dir(claim.folder) / RESULT_NAME)
             if outcome.state == "done" and job.deliver:
-                deliver(session, job, self._recipients(job))
+                deliver(session, job, recipients(job, self._settings))
         remove_attempts(claim.folder)
         return True
 
@@ -194,11 +194,6 @@ class SqlLedger:
                 note_failure(delivery, error, self._settings)
         return delivery is not None
 
-    def _recipients(self, job: JobRecord) -> tuple[str, ...]:
-        """Nodes that get the result: those of its rule, else those of its sender."""
-        named = job.deliver_to
-        return self._settings.destinations(job.sender) if named is None else tuple(named)
-
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
         try:
@@ -242,6 +237,12 @@ class SqlLedger:
             if delivery is not None:
                 note_delivery(session, delivery, taken=delivery.state == "delivered")
                 _touch_job(session, delivery)
+
+
+def recipients(job: JobRecord, settings: ServiceSettings) -> tuple[str, ...]:
+    """Nodes that get the result: those of its rule, else those of its sender."""
+    named = job.deliver_to
+    return settings.destinations(job.sender) if named is None else tuple(named)
 
 
 def release(session: Session, job: JobRecord, settings: ServiceSettings) -> None:

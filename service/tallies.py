@@ -82,6 +82,8 @@ class TallyBuffer:
     def flush(self) -> None:
         """Write what was counted. Where the database does not answer it is kept for the next time."""
         with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
             amounts, self._amounts, self._timer = self._amounts, defaultdict(float), None
         try:
             with self._database.write() as session:

@@ -57,6 +57,7 @@ class JobRequest(BaseModel):
     """What a client asked for, as the worker reads it from `request.json`.
 
     `also` are objects that are made whoever gets them; `destinations` the nodes that the default does not serve.
+    `sender`, `deliver` and `deliver_to` are for a database that has lost the job (`service/recovery.py`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +70,9 @@ class JobRequest(BaseModel):
     bounds: BoundsWanted = "auto"
     also: tuple[ExtraKind, ...] = ()
     destinations: tuple[Destination, ...] = ()
+    sender: str = ""
+    deliver: bool = True
+    deliver_to: tuple[str, ...] | None = None
 
     @property
     def extra_kinds(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from service import cli, physics
+from service import cli, operation, physics
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +21,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def penumbra() -> Callable[..., Result]:
     """Run `penumbra` in this process: `penumbra("bench", "mc", "--help")`."""
+    operation.add_commands(cli.app)
     physics.add_commands(cli.app)
     runner = CliRunner()
     return lambda *arguments: runner.invoke(cli.app, arguments)

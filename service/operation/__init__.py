@@ -1,0 +1,14 @@
+"""The operator's commands, one file each."""
+
+from __future__ import annotations
+
+import typer
+
+from service.operation.backup import backup
+from service.operation.restore import recover, restore
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Hang the commands into `penumbra`."""
+    for command in (backup, restore, recover):
+        app.command()(command)
