@@ -30,6 +30,7 @@ def sizing(  # noqa: PLR0913, PLR0917 - typer's way to declare options
         float, typer.Option(min=0.1, help="How long the busiest hour lasts in the simulation.")
     ] = 4,
     days_kept: Annotated[float, typer.Option(min=0, help="How long series and results are kept.")] = 30,
+    progress_every_s: Annotated[float, typer.Option(min=0.1, help="The setting of that name.")] = 0.5,
     measured: Annotated[
         int,
         typer.Option(
@@ -44,7 +45,7 @@ def sizing(  # noqa: PLR0913, PLR0917 - typer's way to declare options
     """What so many series an hour need: measured, by a model, simulated. Example: penumbra bench sizing --job-s 8."""
     from service.sizing.model import Costs, Load, size_for
 
-    costs = Costs(job_s=job_s, slices=slices)
+    costs = Costs(job_s=job_s, slices=slices, progress_every_s=progress_every_s)
     if measured:
         costs = _measured(costs, measured, database_url)
     load = Load(busiest_hour=per_hour, per_day=per_day or 8 * per_hour, days_kept=days_kept)
@@ -78,18 +79,21 @@ def _measured(costs: Costs, series: int, database_url: str | None) -> Costs:
             found = measure(settings, series=series, slices=costs.slices)
             advance("measured", 1, 1)
     _show_measured(found, settings)
-    per_commit = series * costs.slices / max(1, found.intake_commits - 1)
     return replace(
-        costs, intake_slices_per_s=found.slices_per_s, commit_s=found.commit_s, slices_per_commit=per_commit
+        costs,
+        intake_slices_per_s=found.slices_per_s,
+        slice_commit_s=found.intake.commit_s,
+        renewal_s=found.renewals.commit_s,
+        job_written_s=found.jobs.seconds / series,
     )
 
 
 def _show_measured(found: LedgerCost, settings: ServiceSettings) -> None:
     rows = [
         ["slices stored per second, one thread", f"{found.slices_per_s:.0f}"],
-        ["transactions of intake per series", f"{found.intake_commits / found.series:.0f}"],
-        ["transactions of a job's life", f"{found.job_commits / found.series:.0f}"],
-        ["ms per transaction", f"{1000 * found.commit_s:.2f}"],
+        ["ms that a slice's transaction keeps other writers out", f"{1000 * found.intake.commit_s:.1f}"],
+        ["ms that one of progress does", f"{1000 * found.renewals.commit_s:.1f}"],
+        ["ms that all others of a job do", f"{1000 * found.jobs.seconds / found.series:.0f}"],
         ["series per hour that database and disk carry in one thread", f"{found.series_per_hour:.0f}"],
     ]
     kind = "PostgreSQL" if settings.database_url else "SQLite"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, select
+from sqlalchemy.orm import Session
 
 from service.database import Database, open_database
 from service.inbox import Inbox
@@ -28,26 +30,36 @@ SIDE = 512
 RENEWALS = 10  # of each job, as a heartbeat would do
 
 
+@dataclass
+class Written:
+    """Transactions that wrote, and for how long they kept other writers out."""
+
+    commits: int = 0
+    seconds: float = 0.0
+
+    @property
+    def commit_s(self) -> float:
+        """Seconds of one transaction."""
+        return self.seconds / max(1, self.commits)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LedgerCost:
-    """Seconds are wall time of one thread; commits are counted at the database."""
+    """`intake_s` and `jobs_s` are wall time of one thread."""
 
     series: int
     slices: int
     intake_s: float
-    intake_commits: int
     jobs_s: float
-    job_commits: int
+    intake: Written
+    renewals: Written
+    jobs: Written
+    """A job's life without its renewals."""
 
     @property
     def slices_per_s(self) -> float:
         """Instances that one thread stores safely per second."""
         return self.series * self.slices / self.intake_s
-
-    @property
-    def commit_s(self) -> float:
-        """Seconds for one transaction of a job's life."""
-        return self.jobs_s / self.job_commits
 
     @property
     def series_per_hour(self) -> float:
@@ -57,45 +69,53 @@ class LedgerCost:
 
 def measure(settings: ServiceSettings, *, series: int, slices: int) -> LedgerCost:
     """Receive so many series and lead each job from submission to delivery."""
-    database = open_database(settings)
-    inbox, jobs = Inbox(settings, database), Jobs(settings, database)
-    ledger = SqlLedger(settings, database)
+    open_database(settings).dispose()
+    database = _TimedDatabase(settings.resolved_database_url)
     sender = settings.nodes[0].ae_title if settings.nodes else "BENCH"
-    pixels = np.random.default_rng(0).integers(-1000, 1000, (SIDE, SIDE)).astype(np.int16)
     uids = [f"2.25.{uuid.uuid4().int}" for _ in range(series)]
-    with _commits(database) as intake_commits:
-        began, spent = time.perf_counter(), 0.0
-        for uid in uids:
-            drawing = time.perf_counter()
-            files = _slices(uid, slices, pixels)
-            spent += time.perf_counter() - drawing
-            for data in files:
-                inbox.receive(data, sender=sender, source="dicom")
-        intake_s = time.perf_counter() - began - spent
-        inbox.tallies.flush()
-    with _commits(database) as job_commits:
-        began = time.perf_counter()
-        for uid in uids:
-            _lead_through(uid, jobs, ledger, database)
-        jobs_s = time.perf_counter() - began
+    began = time.perf_counter()
+    drawing_s = _receive(uids, slices, Inbox(settings, database), sender)
+    received = time.perf_counter()
+    jobs, ledger = Jobs(settings, database), SqlLedger(settings, database)
+    for uid in uids:
+        _lead_through(uid, jobs, ledger, database)
+    ended = time.perf_counter()
     database.dispose()
     return LedgerCost(
         series=series,
         slices=slices,
-        intake_s=intake_s,
-        intake_commits=len(intake_commits),
-        jobs_s=jobs_s,
-        job_commits=len(job_commits),
+        intake_s=received - began - drawing_s,
+        jobs_s=ended - received,
+        intake=database.written["intake"],
+        renewals=database.written["renewals"],
+        jobs=database.written["jobs"],
     )
 
 
-def _lead_through(uid: str, jobs: Jobs, ledger: SqlLedger, database: Database) -> None:
+def _receive(uids: Sequence[str], slices: int, inbox: Inbox, sender: str) -> float:
+    """Receive all series; returns the seconds that making them took."""
+    pixels = np.random.default_rng(0).integers(-1000, 1000, (SIDE, SIDE)).astype(np.int16)
+    drawing_s = 0.0
+    for uid in uids:
+        began = time.perf_counter()
+        files = _slices(uid, slices, pixels)
+        drawing_s += time.perf_counter() - began
+        for data in files:
+            inbox.receive(data, sender=sender, source="dicom")
+    inbox.tallies.flush()
+    return drawing_s
+
+
+def _lead_through(uid: str, jobs: Jobs, ledger: SqlLedger, database: _TimedDatabase) -> None:
+    database.subject = "jobs"
     job = jobs.submit(uid)
     claim = ledger.claim(job.id, "bench")
     if claim is None:
         return
+    database.subject = "renewals"
     for number in range(RENEWALS):
         ledger.renew(claim, ProgressReport(stage="ctv", percent=100 * number / RENEWALS))
+    database.subject = "jobs"
     attempt = attempt_dir(claim.folder, claim.fence)
     attempt.mkdir()
     (attempt / RESULT_NAME).write_text('{"state": "done", "seconds": {"ctv": 1.0}}')
@@ -107,6 +127,34 @@ def _lead_through(uid: str, jobs: Jobs, ledger: SqlLedger, database: Database) -
         taken = ledger.claim_delivery(delivery_id, "bench")
         if taken is not None:
             ledger.delivered(taken)
+
+
+class _TimedDatabase(Database):
+    """Adds up how long writers hold the database, by `subject`."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.subject = "intake"
+        self.written: dict[str, Written] = defaultdict(Written)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with super().write() as session:
+            began = time.perf_counter()  # it has its turn; from here on others wait
+            yield session
+        self._note(began)
+
+    @contextmanager
+    def write_rows(self) -> Iterator[Connection]:
+        with super().write_rows() as connection:
+            began = time.perf_counter()
+            yield connection
+        self._note(began)
+
+    def _note(self, began: float) -> None:
+        written = self.written[self.subject]
+        written.commits += 1
+        written.seconds += time.perf_counter() - began
 
 
 def _slices(uid: str, count: int, pixels: np.ndarray) -> Sequence[bytes]:
@@ -129,19 +177,3 @@ def _slice(uid: str, number: int, pixels: np.ndarray) -> bytes:
     stream = BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
-
-
-@contextmanager
-def _commits(database: Database) -> Iterator[list[None]]:
-    """Counts transactions that wrote."""
-    seen: list[None] = []
-
-    def note(connection: Connection) -> None:
-        if not connection.get_execution_options().get("read_only", False):
-            seen.append(None)
-
-    event.listen(database.engine, "commit", note)
-    try:
-        yield seen
-    finally:
-        event.remove(database.engine, "commit", note)

@@ -29,7 +29,12 @@ class Costs:
     intake_slices_per_s: float = 60.0
     """Of one association, every instance flushed."""
     delivery_s: float = 1.0
-    commit_s: float = 0.002
+    slice_commit_s: float = 0.0042
+    """For so long a transaction of intake keeps other writers out."""
+    renewal_s: float = 0.0056
+    """So does one that notes a job's progress."""
+    job_written_s: float = 0.094
+    """So do all others of a job's life, from submission to delivery."""
     progress_every_s: float = 0.5
     slices_per_commit: float = 1.0
     """Instances that share a commit; more where several associations send at once."""
@@ -40,10 +45,25 @@ class Costs:
         return self.slices * self.slice_bytes
 
     @property
+    def intake_written_s(self) -> float:
+        """For so long the intake of one series keeps other writers out."""
+        return self.slices / self.slices_per_commit * self.slice_commit_s
+
+    @property
+    def renewals(self) -> float:
+        """Times that a job notes its progress."""
+        return self.job_s / self.progress_every_s
+
+    @property
+    def written_s(self) -> float:
+        """For so long one series keeps other writers out, in all."""
+        return self.intake_written_s + self.job_written_s + self.renewals * self.renewal_s
+
+    @property
     def commits(self) -> float:
         """Transactions from the first instance to the delivered result."""
-        renewals = self.job_s / self.progress_every_s
-        return self.slices / self.slices_per_commit + COMMITS_PER_JOB + renewals + COMMITS_PER_DELIVERY
+        rest = COMMITS_PER_JOB + COMMITS_PER_DELIVERY
+        return self.slices / self.slices_per_commit + rest + self.renewals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +97,12 @@ def size_for(load: Load, costs: Costs) -> Size:
     """Workers, disk and the rest for a load."""
     series_per_s = load.busiest_hour / 3600
     kept = load.per_day * load.days_kept
-    commits_per_s = series_per_s * costs.commits
     return Size(
         workers=max(1, math.ceil(series_per_s * costs.job_s / BUSY_AT_MOST)),
         network_mbit_s=series_per_s * costs.series_bytes * 8 / 1e6,
         associations=max(1, math.ceil(series_per_s * costs.slices / costs.intake_slices_per_s)),
-        commits_per_s=commits_per_s,
-        writer_busy=commits_per_s * costs.commit_s,
+        commits_per_s=series_per_s * costs.commits,
+        writer_busy=series_per_s * costs.written_s,
         disk_gib=kept * (costs.series_bytes + costs.result_bytes) / GIB,
         database_gib=kept * (costs.slices * INSTANCE_ROW_BYTES + JOB_ROW_BYTES) / GIB,
         broker_mib=load.busiest_hour * MESSAGE_BYTES / MIB,

@@ -61,14 +61,14 @@ class _Day:
         yield from self.receive()
         last_slice = self.world.now
         yield self.world.timeout(QUIET_PERIOD_S + self.draw.uniform(0, NOTICED_S))
-        yield from self.write(3)
+        yield from self.write(0.5 * self.costs.job_written_s)
         with self.workers.request() as turn:
             self.longest_queue = max(self.longest_queue, len(self.workers.queue))
             yield turn
             yield from self.compute()
-        yield from self.write(2)
+        yield from self.write(0.4 * self.costs.job_written_s)
         yield self.world.timeout(self.costs.delivery_s)
-        yield from self.write(1)
+        yield from self.write(0.1 * self.costs.job_written_s)
         self.took.append(self.world.now - last_slice)
 
     def receive(self) -> Steps:
@@ -77,22 +77,19 @@ class _Day:
         while left > 0:
             now = min(CHUNK, left)
             left -= now
-            commits = now / self.costs.slices_per_commit
-            rest_s = now / self.costs.intake_slices_per_s - commits * self.costs.commit_s
-            yield self.world.timeout(max(0.0, rest_s))
-            yield from self.write(commits)
+            writing_s = now / self.costs.slices * self.costs.intake_written_s
+            yield self.world.timeout(max(0.0, now / self.costs.intake_slices_per_s - writing_s))
+            yield from self.write(writing_s)
 
     def compute(self) -> Steps:
         seconds = max(0.2, self.draw.gauss(1, SPREAD)) * self.costs.job_s
         self.computing_s += seconds
         yield self.world.timeout(seconds)
-        yield from self.write(
-            seconds / self.costs.progress_every_s
-        )  # renewals, all at the end: nobody waits on them
+        renewals = seconds / self.costs.progress_every_s  # in truth they are spread over the job's time
+        yield from self.write(renewals * self.costs.renewal_s)
 
-    def write(self, commits: float) -> Steps:
+    def write(self, seconds: float) -> Steps:
         """One writer at a time. The database is not fair, but near enough."""
-        seconds = commits * self.costs.commit_s
         with self.writer.request() as turn:
             yield turn
             self.writing_s += seconds

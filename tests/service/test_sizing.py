@@ -9,7 +9,13 @@ from service.sizing.ledger_cost import RENEWALS, measure
 from service.sizing.model import Costs, Load, size_for
 from service.sizing.simulation import QUIET_PERIOD_S, simulate
 
-FREE = {"commit_s": 0.0, "delivery_s": 0.0, "intake_slices_per_s": 1e9}
+FREE = {
+    "slice_commit_s": 0.0,
+    "renewal_s": 0.0,
+    "job_written_s": 0.0,
+    "delivery_s": 0.0,
+    "intake_slices_per_s": 1e9,
+}
 
 
 def test_workers_are_what_the_busiest_hour_needs_and_a_reserve():
@@ -53,13 +59,13 @@ def test_too_few_workers_let_the_queue_grow():
 
 
 def test_one_writer_at_a_time_is_what_limits_in_the_end():
-    slow = simulate(Costs(job_s=8, commit_s=0.024), per_hour=1000, workers=5, hours=0.5)
-    fast = simulate(Costs(job_s=8, commit_s=0.001), per_hour=1000, workers=5, hours=0.5)
+    slow = simulate(Costs(job_s=8, slice_commit_s=0.024), per_hour=1000, workers=5, hours=0.5)
+    fast = simulate(Costs(job_s=8, slice_commit_s=0.001), per_hour=1000, workers=5, hours=0.5)
     assert slow.writer_busy > 0.9 and slow.most_s > 3 * fast.most_s
 
 
 def test_the_model_and_the_simulation_say_the_same_of_workers_and_writer():
-    costs = Costs(job_s=20, commit_s=0.001)
+    costs = Costs(job_s=20)
     size = size_for(Load(busiest_hour=400, per_day=4000), costs)
     found = simulate(costs, per_hour=400, workers=size.workers, hours=20, seed=3)
     assert found.workers_busy == pytest.approx(400 * 20 / 3600 / size.workers, rel=0.1)
@@ -72,6 +78,7 @@ def test_measuring_leads_real_series_through_a_real_database(tmp_path):
     )
     found = measure(settings, series=2, slices=3)
     assert (found.series, found.slices) == (2, 3)
-    assert found.intake_commits == 7  # one per slice, and one for the figures
-    assert 5 + RENEWALS <= found.job_commits / 2 <= 10 + RENEWALS
-    assert found.slices_per_s > 0 and found.commit_s > 0 and found.series_per_hour > 0
+    assert found.intake.commits == 7  # one per slice, and one for the figures
+    assert found.renewals.commits == 2 * RENEWALS
+    assert 5 <= found.jobs.commits / 2 <= 8
+    assert found.slices_per_s > 0 and found.jobs.commit_s > 0 and found.series_per_hour > 0
