@@ -7,13 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.faults import associations, deliveries, hostile, kills, plain_celery, surroundings
+from service.faults import associations, deliveries, hostile, kills, plain_celery, surroundings, troubled_jobs
 from service.faults.rows import Row
 from service.faults.system import NotAsPromised, System, running_system
 from worker.errors import Failed
 
 GUARD = "tests/service/test_faults.py"
-WHOLE = {"kills": 200, "baseline": 60, "tasks": 6000, "recoveries": 25, "malformed": 5000, "silent": 200}
+WHOLE = {
+    "kills": 200,
+    "baseline": 60,
+    "tasks": 6000,
+    "recoveries": 25,
+    "malformed": 5000,
+    "silent": 200,
+    "cancels": 20,
+    "heads": 20,
+}
 
 
 class UnknownFault(Failed):
@@ -81,6 +90,24 @@ def _recovery(part: str) -> Callable[[Path, float], tuple[str, bool]]:
         return figure, True
 
     return do
+
+
+def _poison(folder: Path, _scale: float) -> tuple[str, bool]:
+    found = troubled_jobs.poison_a_worker(folder)
+    figure = f"{found.attempts} attempts, then {found.state} ({found.code}); the next job done after "
+    return f"{figure}{found.next_done_s:.1f} s", (found.state, found.attempts) == ("failed", 3)
+
+
+def _cancels(folder: Path, scale: float) -> tuple[str, bool]:
+    seconds, results = troubled_jobs.cancel_in_mid_pass(folder, _count("cancels", scale))
+    times = f"{seconds[len(seconds) // 2]:.1f} s (median), {seconds[-1]:.1f} s at most"
+    return f"{len(seconds)} cancelled after {times}; {results} left a result", not results
+
+
+def _heads(folder: Path, scale: float) -> tuple[str, bool]:
+    orphans, seconds = troubled_jobs.behead(folder, _count("heads", scale))
+    times = f"{seconds[len(seconds) // 2]:.1f} s (median), {seconds[-1]:.1f} s at most"
+    return f"{len(seconds)} kills: {orphans} orphans; ready again after {times}", not orphans
 
 
 def _associations(folder: Path, _scale: float) -> tuple[str, bool]:
@@ -171,6 +198,9 @@ FAULTS = {
     "plain-celery": Fault("P2", "beside it: plain Celery, worker and broker killed in turn", _baseline),
     "recovery-worker": Fault("P3", "kill -9 of the worker in mid-job", _recovery("worker")),
     "recovery-child": Fault("P3", "kill -9 of the computing process in mid-job", _recovery("child")),
+    "poison": Fault("P4", "a job that kills the process that computes it", _poison),
+    "cancelled": Fault("P5", "jobs cancelled in mid-pass", _cancels),
+    "beheaded": Fault("P17", "kill -9 of `penumbra serve` itself, then started again", _heads),
     "interleaved": Fault("P1", "five associations interleave two series", _associations),
     "cut": Fault("P1", "the line is cut in mid-association, the series sent again", _broken_off(abort=False)),
     "abort": Fault("P1", "A-ABORT in mid-association, the series sent again", _broken_off(abort=True)),

@@ -145,11 +145,7 @@ class System:
 
     def _is_ours(self, pid: int) -> bool:
         """Whether it runs and is a child of our system: numbers of dead processes are given again."""
-        try:
-            state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        return state != "Z" and self.process is not None and int(parent) == self.process.pid
+        return self.process is not None and is_running(pid, parent=self.process.pid)
 
     def _computing(self) -> int | None:
         worker = self.pid("worker")
@@ -167,3 +163,12 @@ def running_system(folder: Path, nodes: Mapping[str, int] | None = None, **optio
         yield system
     finally:
         system.stop()
+
+
+def is_running(pid: int, *, parent: int | None = None) -> bool:
+    """Whether a process runs (and has that parent)."""
+    try:
+        state, found = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z" and parent in {None, int(found)}
