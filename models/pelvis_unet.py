@@ -20,7 +20,7 @@ def pelvis_unet(*, width: int = 12, levels: int = LEVELS) -> nn.Module:
     """
     if levels != LEVELS:
         raise ValueError(f"the probe has {LEVELS} levels, not {levels}")
-    from monai.networks.nets import BasicUNet  # slow to import, and only the probe needs it
+    from monai.networks.nets.basic_unet import BasicUNet  # slow to import, and only the probe needs it
 
     filters = (width, width, 2 * width, 4 * width, 8 * width, width)
     norm = ("group", {"num_groups": max(1, width // 4)})
