@@ -119,12 +119,14 @@ def segment(  # noqa: PLR0913, PLR0917 - typer's way to declare options
     settings = WorkerSettings().model_copy(update={"device": device.value})
     with terminal.job_progress("starting") as progress:
         outcome = run(request, ct_dir, out_dir, progress=progress, settings=settings)
+    document = json.loads((out_dir / "result.json").read_text())
     if outcome.reason is not None:
         terminal.errors.print(
             f"{outcome.state}: {outcome.reason['message']} {outcome.reason['remedy']}", markup=False
         )
+        _show_findings(document)
         raise typer.Exit(EXIT_REJECTED if outcome.state == "rejected" else EXIT_FAILED)
-    _show_result(json.loads((out_dir / "result.json").read_text()))
+    _show_result(document)
     for path in (*(each.path for each in objects_in(out_dir)), out_dir / "preview.png"):
         terminal.output.print(str(path), markup=False)
 
@@ -143,10 +145,14 @@ def _show_result(document: dict) -> None:  # type: ignore[type-arg]
             ]
         )
     terminal.table(["structure", "cc", "bounds cc", "quality", "band mm"], rows)
-    for finding in document["findings"]:
-        terminal.output.print(f"{finding['code']}: {finding['message']}", markup=False)
+    _show_findings(document)
     if document["not_for_clinical_use"]:
         terminal.output.print(f"NOT FOR CLINICAL USE: bundle {document['bundle']['name']}", style="bold red")
+
+
+def _show_findings(document: dict) -> None:  # type: ignore[type-arg]
+    for finding in document["findings"]:
+        terminal.output.print(f"{finding['code']}: {finding['message']}", markup=False)
 
 
 @app.command()

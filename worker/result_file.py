@@ -10,6 +10,7 @@ from pathlib import Path
 
 from worker.errors import PenumbraError
 from worker.figures import Figures
+from worker.finding import Finding
 from worker.job_folder import JobRequest, OutcomeState, write_atomically
 from worker.result import Result, StructureResult
 from worker.rtstruct import WrittenRtstruct
@@ -35,14 +36,16 @@ def done_document(result: Result, figures: Sequence[Figures], written: WrittenRt
             _structure(each, result.series, written.roi_names.get(each.structure.name, {}))
             for each in figures
         ],
-        "findings": [{"code": f.code, "message": f.message} for f in result.findings],
+        "findings": _findings(result.findings),
         "round_trip": dict(written.dsc),
         "seconds": dict(result.seconds),
     }
 
 
-def ended_document(state: OutcomeState, error: PenumbraError, request: JobRequest) -> dict[str, object]:
-    """The document of a job that ended without contours."""
+def ended_document(
+    state: OutcomeState, error: PenumbraError, request: JobRequest, noted: Sequence[Finding]
+) -> dict[str, object]:
+    """The document of a job that ended without contours; what was noted before often tells the cause."""
     return {
         **_head(state, error.as_reason(), request.series_instance_uid),
         "bundle": None,
@@ -50,7 +53,7 @@ def ended_document(state: OutcomeState, error: PenumbraError, request: JobReques
         "seed": request.seed,
         "device": None,
         "structures": [],
-        "findings": [],
+        "findings": _findings(noted),
         "seconds": {},
     }
 
@@ -62,6 +65,10 @@ def write_document(document: Mapping[str, object], out: Path) -> None:
 
 def _head(state: OutcomeState, reason: dict[str, str] | None, series_uid: str) -> dict[str, object]:
     return {"state": state, "reason": reason, "series_instance_uid": series_uid}
+
+
+def _findings(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    return [{"code": f.code, "message": f.message} for f in findings]
 
 
 def _bounds(structures: Sequence[StructureResult]) -> str:

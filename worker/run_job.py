@@ -12,6 +12,7 @@ from models.monte_carlo import Sampling
 from worker.bundle_info import open_bundle
 from worker.errors import Cancelled, PenumbraError, Rejected
 from worker.figures import figures_of
+from worker.finding import Finding
 from worker.guard import check_series
 from worker.job_folder import (
     PREVIEW_NAME,
@@ -54,22 +55,31 @@ def run(
     for name in OUTPUTS:
         (out / name).unlink(missing_ok=True)
     clear_objects(out)
+    noted: list[Finding] = []
     try:
-        _contour(request, ct, out, progress=progress, settings=settings or WorkerSettings())
+        _contour(request, ct, out, progress=progress, settings=settings or WorkerSettings(), noted=noted)
         return Outcome("done")
     except PenumbraError as error:
         state = _state_of(error)
-        write_document(ended_document(state, error, request), out)
+        write_document(ended_document(state, error, request, noted), out)
         return Outcome(state, error.as_reason())
 
 
 def _contour(
-    request: JobRequest, ct: Path, out: Path, *, progress: Progress, settings: WorkerSettings
+    request: JobRequest,
+    ct: Path,
+    out: Path,
+    *,
+    progress: Progress,
+    settings: WorkerSettings,
+    noted: list[Finding],
 ) -> None:
+    """The way to a result; what is found on it goes into `noted`, so that it is known wherever the way ends."""
     start = time.perf_counter()
     progress(ProgressReport(stage="reading", percent=0.0))
     series = read_series(ct)
-    findings = check_series(series)
+    noted += series.findings
+    noted += check_series(series)
     bundle = open_bundle(
         request.bundle or settings.bundle, bundles_dir=settings.bundles_dir, device=settings.device
     )
@@ -81,8 +91,9 @@ def _contour(
         batch=_batch(bundle.device.type),
     )
     result = segment(series, bundle, sampling=sampling, progress=progress, bounds=request.bounds)
-    doubts = check_result(result)
-    result = replace(result, findings=(*series.findings, *findings, *result.findings, *doubts))
+    noted += result.findings
+    noted += check_result(result)
+    result = replace(result, findings=tuple(noted))
     progress(ProgressReport(stage="writing", percent=95.0))
     start = time.perf_counter()
     identity = ObjectIdentity(seed=request.job_id, created=datetime.now(UTC))

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from service.cli import app, main
@@ -65,3 +67,18 @@ def test_the_same_seed_draws_the_same_bytes(tmp_path):
     assert len(files) > 40
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_refusal_still_tells_what_was_noticed_before_it(tmp_path):
+    """Mirrored from front to back, a pelvis is none to the localiser; the guard knew why."""
+    assert run(app, ["phantom", str(tmp_path), "--seed", "5", "--matrix", "128"]).exit_code == 0
+    for path in (tmp_path / "case-0000" / "ct").iterdir():
+        dataset = dcmread(path)
+        rows = np.frombuffer(dataset.PixelData, "<i2").reshape(dataset.Rows, dataset.Columns)
+        dataset.PixelData = rows[::-1].tobytes()
+        dataset.save_as(path)
+    done = run(app, ["segment", str(tmp_path / "case-0000" / "ct"), str(tmp_path / "out"), "--passes", "1"])
+    document = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (done.exit_code, document["reason"]["code"]) == (3, "no-pelvis")
+    assert "orientation-doubt" in {f["code"] for f in document["findings"]}
+    assert "orientation-doubt: " in done.stdout
