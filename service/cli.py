@@ -145,6 +145,11 @@ def _show_result(document: dict) -> None:  # type: ignore[type-arg]
             ]
         )
     terminal.table(["structure", "cc", "bounds cc", "quality", "band mm"], rows)
+    proof = document["round_trip"]
+    terminal.output.print(
+        f"round trip: {len(proof)} ROIs of the written file read back, least DSC {min(proof.values()):.4f}",
+        markup=False,
+    )
     _show_findings(document)
     if document["not_for_clinical_use"]:
         terminal.output.print(f"NOT FOR CLINICAL USE: bundle {document['bundle']['name']}", style="bold red")

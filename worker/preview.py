@@ -1,7 +1,11 @@
-"""One picture of a result: three axial slices and a sagittal one, mean contours with their bounds."""
+"""One picture of a result: three axial slices and a sagittal one, mean contours with their bounds.
+
+Drawn upright whatever way the patient lay: the patient's left on the right, head up, with letters that say so.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from models.structures import structure
 from worker.result import Result, StructureResult
+from worker.upright import Upright
 
 WINDOW_HU = (-160, 240)
 MARGIN_MM = 45.0
@@ -20,15 +26,22 @@ MARGIN_MM = 45.0
 
 def draw_preview(result: Result, path: Path) -> None:
     """Draw the result as a PNG: CTV at its lower end, middle and upper end, and the sagittal plane through it."""
-    box = _box(result)
+    upright = Upright.of_grid(result.series.grid)
+    scene = _Scene(
+        hu=upright.of(result.series.hu),
+        z_mm=_heights(result, upright),
+        structures=[_turned(s, upright) for s in result.structures],
+        spacing_mm=upright.spacing_mm,
+    )
+    box = _box(scene)
     figure = Figure(figsize=(15.5, 4.6), facecolor="#101418")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 4, gridspec_kw={"width_ratios": [1, 1, 1, 1]})
-    ctv = result.structures[0]
+    ctv = scene.structures[0]
     filled = np.flatnonzero((ctv.mean >= ctv.level).any((1, 2)))
     for ax, share in zip(axes[:3], (0.08, 0.5, 0.9), strict=True):
-        _axial(ax, result, int(filled[round(share * (len(filled) - 1))]), box)
-    _sagittal(axes[3], result, box)
+        _axial(ax, scene, int(filled[round(share * (len(filled) - 1))]), box)
+    _sagittal(axes[3], scene, box)
     _legend(figure, result)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.88, bottom=0.12, wspace=0.03)
     figure.savefig(path, dpi=100, facecolor=figure.get_facecolor(), metadata={"Software": "Penumbra"})
@@ -37,42 +50,77 @@ def draw_preview(result: Result, path: Path) -> None:
 Box = tuple[slice, slice, slice]
 
 
-def _box(result: Result) -> Box:
+@dataclass(frozen=True, kw_only=True)
+class _Scene:
+    """A result with upright arrays (to the head, to the back, to the left)."""
+
+    hu: NDArray[np.int16]
+    z_mm: NDArray[np.float64]
+    structures: list[StructureResult]
+    spacing_mm: tuple[float, float, float]
+
+
+def _turned(s: StructureResult, upright: Upright) -> StructureResult:
+    return replace(s, mean=upright.of(s.mean), lower=upright.of(s.lower), upper=upright.of(s.upper))
+
+
+def _heights(result: Result, upright: Upright) -> NDArray[np.float64]:
+    """Heights (z in LPS, mm) of the axial planes, from the feet to the head."""
+    z = np.asarray(result.series.slice_positions_mm)[:, 2]
+    return z[::-1] if upright.flipped[0] else z
+
+
+def _box(scene: _Scene) -> Box:
     """What to show: everything that was contoured, and a margin."""
-    seen = np.zeros(result.series.hu.shape, bool)
-    for s in result.structures:
+    seen = np.zeros(scene.hu.shape, bool)
+    for s in scene.structures:
         seen |= s.mean >= s.level
     spans = []
-    for axis, spacing in enumerate(result.series.grid.spacing_mm[::-1]):
+    for axis, spacing in enumerate(scene.spacing_mm):
         filled = np.flatnonzero(seen.any(tuple(a for a in range(3) if a != axis)))
         margin = round(MARGIN_MM / spacing)
         spans.append(slice(max(0, int(filled[0]) - margin), int(filled[-1]) + margin + 1))
     return spans[0], spans[1], spans[2]
 
 
-def _axial(ax: Axes, result: Result, index: int, box: Box) -> None:
+def _axial(ax: Axes, scene: _Scene, index: int, box: Box) -> None:
     _, rows, columns = box
-    _show(ax, result.series.hu[index, rows, columns], aspect=_ratio(result, 1, 0))
-    for s in result.structures:
+    _show(ax, scene.hu[index, rows, columns], aspect=scene.spacing_mm[1] / scene.spacing_mm[2])
+    for s in scene.structures:
         _outline(ax, s, (index, rows, columns))
-    z = result.series.slice_positions_mm[index][2]
-    _label(ax, f"axial   z {z:.1f} mm")
+    _letters(ax, left="R", right="L", top="A", bottom="P")
+    _label(ax, f"axial   z {scene.z_mm[index]:.1f} mm")
 
 
-def _sagittal(ax: Axes, result: Result, box: Box) -> None:
+def _sagittal(ax: Axes, scene: _Scene, box: Box) -> None:
     slices, rows, _ = box
-    ctv = result.structures[0]
+    ctv = scene.structures[0]
     column = int(np.median(np.flatnonzero((ctv.mean >= ctv.level).any((0, 1)))))
-    _show(ax, result.series.hu[slices, rows, column], aspect=_ratio(result, 2, 1))
-    for s in result.structures:
+    _show(ax, scene.hu[slices, rows, column], aspect=scene.spacing_mm[0] / scene.spacing_mm[1])
+    for s in scene.structures:
         _outline(ax, s, (slices, rows, column))
-    ax.invert_yaxis()  # head up: slices rise towards the head
-    _label(ax, "sagittal, head up")
+    ax.invert_yaxis()  # planes rise towards the head
+    _letters(ax, left="A", right="P", top="H", bottom="F")
+    _label(ax, "sagittal")
 
 
-def _ratio(result: Result, down: int, across: int) -> float:
-    spacing = result.series.grid.spacing_mm
-    return spacing[down] / spacing[across]
+def _letters(ax: Axes, **letters: str) -> None:
+    """Which way the patient's sides lie (PS3.3 C.7.6.1.1.1)."""
+    places = {"left": (0.02, 0.5), "right": (0.98, 0.5), "top": (0.5, 0.97), "bottom": (0.5, 0.03)}
+    for side, letter in letters.items():
+        ha = side if side in {"left", "right"} else "center"
+        va = side if side in {"top", "bottom"} else "center"
+        ax.text(
+            *places[side],
+            letter,
+            transform=ax.transAxes,
+            ha=ha,
+            va=va,
+            color="#ffe082",
+            fontsize=9,
+            weight="bold",
+            path_effects=[withStroke(linewidth=2.5, foreground="#101418")],
+        )
 
 
 def _show(ax: Axes, plane: NDArray[np.int16], *, aspect: float) -> None:
