@@ -190,7 +190,9 @@ def read_template(file: Path) -> Template:
 
 
 def _check_name(name: str, structure: str, *, calibrated: bool) -> None:
-    if not 0 < len(name) <= MAX_NAME or not name.isascii() or not name.isprintable() or "\\" in name:
+    # Blanks at an end are lost or kept as each reader likes (PS3.5 6.2).
+    written = name.isascii() and name.isprintable() and "\\" not in name and name == name.strip()
+    if not written or not 0 < len(name) <= MAX_NAME:
         raise NamingRefused(
             f"not a name for an ROI: {name!r} (1 to {MAX_NAME} ASCII characters)", structure=structure
         )

@@ -18,6 +18,7 @@ from worker.contours import MAX_POINTS, PlanarContour, planar_contours, ring_are
 from worker.errors import MissingAttribute, MixedSeries, Rejected, ResultImplausible
 from worker.keyhole import cut_keyhole
 from worker.polygon_checks import has_loose_keyhole
+from worker.roi_naming import RoiNaming, RoiStyle
 from worker.rtstruct import build_rtstruct
 from worker.rtstruct_dataset import Roi, StructureSetTexts, assemble
 from worker.series import read_series
@@ -143,6 +144,28 @@ def test_w10_nothing_but_closed_planar_is_written(written):
 def test_w12_a_ct_without_a_frame_of_reference_is_refused(make_ct):
     with pytest.raises(MissingAttribute, match="FrameOfReferenceUID"):
         read_series(make_ct(FrameOfReferenceUID=None))
+
+
+NAMES = st.text(st.sampled_from("abAB_^ zé9"), min_size=1, max_size=20)
+
+
+@settings(max_examples=200, deadline=None)
+@given(names=st.tuples(NAMES, NAMES), stems=st.tuples(NAMES, NAMES), qualifier=st.sampled_from("^_~ü"))
+def test_w16_names_are_short_ascii_and_unique_whatever_the_case_or_refused(names, stems, qualifier):
+    styles = {
+        key: RoiStyle(
+            name=name, stem=stem, interpreted_type="ORGAN", colour=(1, 2, 3), fill_holes=True, qualified=True
+        )
+        for key, name, stem in zip(("Bladder", "Rectum"), names, stems, strict=True)
+    }
+    try:
+        naming = RoiNaming(styles=styles, qualifier=qualifier)
+    except ValueError:
+        return
+    for percent in (95, None):
+        written = [name for key in styles for name in naming.names(key, percent=percent).values()]
+        assert len(written) == 6 == len({name.casefold() for name in written})
+        assert all(len(name) <= 16 and name.isascii() and name == name.strip() for name in written)
 
 
 def test_w18_numbers_are_plain_integers_from_one(written):
