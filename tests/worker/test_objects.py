@@ -106,6 +106,34 @@ def test_dciodvfy_finds_no_error(made):
         ] == []
 
 
+@needs("dciodvfy")
+@pytest.mark.parametrize(
+    ("direction", "name", "character_set", "uneven"),
+    [
+        ((1, 0, 0, 0, -1, 0, 0, 0, -1), "홍^길동", "ISO_IR 192", False),  # feet first prone
+        ((0, 1, 0, -1, 0, 0, 0, 0, 1), "Yamada^Tarou=山田^太郎", ["", "ISO 2022 IR 87"], False),  # on a side
+        ((1, 0, 0, 0, 1, 0, 0, 0, 1), "Пациент^Иван", "ISO_IR 144", True),
+    ],
+)
+def test_dciodvfy_finds_no_error_however_the_patient_lay_and_was_called(  # noqa: PLR0913 - a row of the table
+    make_series, draw, tmp_path, direction, name, character_set, uneven
+):
+    grid = draw.grid((64, 60, 22), direction=direction)
+    if uneven:
+        offsets = tuple(float(z) for z in np.cumsum([0.0] + [2.5] * 10 + [4.0] * 11))
+        grid = replace(grid, slice_offsets_mm=offsets, spacing_mm=(1.0, 1.0, offsets[-1] / 21))
+    patient = PatientIdentity(patient_id="P-7", name=name, character_set=character_set)
+    series = make_series(grid=grid, patient=patient)
+    result = draw.result(series, structures=(draw.structure("CTV", series.grid, (0, 0, 0), 12),))
+    write_mean_seg(result, tmp_path / "mean.dcm", identity=draw.identity)
+    write_band_seg(result, tmp_path / "band.dcm", identity=draw.identity)
+    write_sr(result, figures_of(result), tmp_path / "sr.dcm", identity=draw.identity)
+    write_pdf(result, b"%PDF-1.4", tmp_path / "pdf.dcm", identity=draw.identity)
+    for path in files(tmp_path):
+        done = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True)
+        assert "Error" not in done.stdout + done.stderr, path.name
+
+
 @needs("dcentvfy")
 def test_dcentvfy_finds_them_consistent_with_the_ct(made, result_folder):
     ct = [str(p) for p in sorted((result_folder / "ct").iterdir())]
