@@ -20,6 +20,7 @@ import yaml
 from service.broker import server_binary
 from service.database import Database
 from service.jobs import Jobs
+from service.peer_settings import PeerSettings
 from service.probes import api_answers, free_port, listener_answers
 from service.settings import NodeSettings, ServiceSettings
 from worker.delivery import Node, send
@@ -127,7 +128,7 @@ def settings(processes, postgres_url, redis_url, planning_system) -> ServiceSett
         api_token="t0k3n",
         dicom_host="0.0.0.0",
         dicom_port=free_port("127.0.0.1"),
-        allowed_senders=("TPS",),
+        peers=(PeerSettings(ae_title="TPS", addresses=("127.0.0.1",)),),
         nodes=(NodeSettings(ae_title="TPS", host="127.0.0.1", port=planning_system.port),),
     )
 
