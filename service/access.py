@@ -1,17 +1,20 @@
 """Who may ask: host, origin and bearer token of every request, and the headers that every answer carries."""
 
-import hmac
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.actor import Actor, acting
+from service.gate import COOKIE, FORM_HEADER, Asked, Gate
 from service.problems import Problem
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Open without a token: the empty page, its script and style, and what a monitor asks. No job, no series.
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics"})
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/auth/login", "/auth/callback"})
 OPEN_PREFIX = "/static/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -24,20 +27,23 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+
+STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 class AccessControl:
     """ASGI middleware that lets a request through or answers with a problem.
 
-    Without a token the API is meant for this machine alone: the Host header must then name it, or a web page
-    elsewhere could reach us by pointing its own name at 127.0.0.1 (DNS rebinding). With a token, everything
-    outside `OPEN_PATHS` needs it. A POST that a browser sends for another origin is refused in both cases.
+    As long as no token is asked for the API is meant for this machine alone: the Host header must then name it,
+    or a web page elsewhere could reach us by pointing its own name at 127.0.0.1 (DNS rebinding). A POST that a
+    browser sends for another origin is refused in any case. Everything outside `OPEN_PATHS` is the gate's.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, host_names: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, *, gate: Gate, host_names: Iterable[str] = ()) -> None:
         self.app = app
-        self.token = token
+        self.gate = gate
         self.host_names = LOOPBACK_NAMES | {name.lower() for name in host_names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,42 +51,53 @@ class AccessControl:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        problem = self._objection(scope)
-        if problem is None:
-            await self.app(scope, receive, send)
-        else:
+        try:
+            actor = await run_in_threadpool(self._judge, scope)
+        except Problem as problem:
             await problem.response()(scope, receive, send)
+            return
+        with acting(actor):
+            await self.app(scope, receive, send)
 
-    def _objection(self, scope: Scope) -> Problem | None:
-        headers = Headers(scope=scope)
-        if self.token is None and host_name(headers.get("host", "")) not in self.host_names:
-            return Problem(
-                421,
-                "unknown-host",
-                detail="This API answers on this machine only.",
-                remedy="Use http://127.0.0.1, or set PENUMBRA_API_TOKEN and connect with it.",
-            )
-        if scope["method"] not in SAFE_METHODS and is_cross_origin(headers):
-            return Problem(
-                403,
-                "cross-origin",
-                detail="A page of another origin may not change anything here.",
-                remedy="Send the request from Penumbra's own page or from a program.",
-            )
-        if self.token is not None and not is_open(scope["path"]) and not self._has_token(headers):
-            return Problem(
-                401,
-                "token-needed",
-                detail="This request needs Penumbra's API token.",
-                remedy="Send it as `Authorization: Bearer …`.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        return None
+    def _judge(self, scope: Scope) -> Actor:
+        headers, asked = Headers(scope=scope), asked_of(scope)
+        is_here = host_name(headers.get("host", "")) in self.host_names
+        if not is_here and not self.gate.is_locked():
+            raise self.gate.refused(asked, UNKNOWN_HOST)
+        if asked.method not in SAFE_METHODS and is_cross_origin(headers):
+            raise self.gate.refused(asked, CROSS_ORIGIN)
+        if is_open(asked.path):
+            return Actor(kind="local", name="anybody", address=asked.address)
+        return self.gate.admit(asked)
 
-    def _has_token(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        expected = (self.token or "").encode()
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), expected)
+
+UNKNOWN_HOST = Problem(
+    421,
+    "unknown-host",
+    detail="This API answers on this machine only.",
+    remedy="Use http://127.0.0.1, or set PENUMBRA_API_TOKEN and connect with it.",
+)
+CROSS_ORIGIN = Problem(
+    403,
+    "cross-origin",
+    detail="A page of another origin may not change anything here.",
+    remedy="Send the request from Penumbra's own page or from a program.",
+)
+
+
+def asked_of(scope: Scope) -> Asked:
+    """What the gate needs to know of a request."""
+    headers = Headers(scope=scope)
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    client = scope.get("client")
+    return Asked(
+        method=scope["method"],
+        path=scope["path"],
+        address="" if client is None else str(client[0]),
+        bearer=given.strip() if scheme.lower() == "bearer" else None,
+        cookie=cookie_parser(headers.get("cookie", "")).get(COOKIE),
+        form_token=headers.get(FORM_HEADER),
+    )
 
 
 def is_open(path: str) -> bool:
@@ -108,8 +125,9 @@ def is_cross_origin(headers: Headers) -> bool:
 class SecurityHeaders:
     """ASGI middleware: the browser-side fences on every answer; answers with data are never cached."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, is_https: bool = False) -> None:
         self.app = app
+        self.headers = SECURITY_HEADERS | (STRICT_TRANSPORT if is_https else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -121,7 +139,7 @@ class SecurityHeaders:
         async def fenced(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(SECURITY_HEADERS)
+                headers.update(self.headers)
                 # Static files are revalidated by ETag; everything else may speak of a patient's series.
                 headers["Cache-Control"] = "no-cache" if is_static else "no-store"
             await send(message)

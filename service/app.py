@@ -11,16 +11,31 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from service import openapi, problems
+from service import audit_process, openapi, problems
 from service.access import AccessControl, SecurityHeaders
-from service.api import bundles, deliveries, dicomweb, follow, health, jobs, peers, pulls, results
+from service.api import (
+    audit_log,
+    bundles,
+    deliveries,
+    dicomweb,
+    follow,
+    health,
+    jobs,
+    peers,
+    pulls,
+    results,
+    session,
+    tokens,
+)
 from service.api.parts import Parts
 from service.archive import MAX_TOTAL_BYTES
+from service.audit_access import AuditAccess
 from service.body_limit import BodyLimit
 from service.bundle_catalogue import BundleCatalogue
 from service.database import open_database
 from service.deadline import DeadlineProtocol
 from service.events import JobFeed
+from service.gate import Gate
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.metrics import MeasureRequests, Metrics
@@ -39,7 +54,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with audit_process.noted(parts.database, "api"):
+            yield
         parts.feed.close()
         parts.database.dispose()
 
@@ -54,8 +70,26 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for part in (jobs, results, follow, deliveries, pulls, bundles, peers, dicomweb, health, pages):
+    for part in (
+        jobs,
+        results,
+        follow,
+        deliveries,
+        pulls,
+        bundles,
+        peers,
+        dicomweb,
+        tokens,
+        audit_log,
+        session,
+        health,
+        pages,
+    ):
         app.include_router(part.router)
+    if settings.oidc is not None:
+        from service.web import login  # Authlib takes a while to import
+
+        app.include_router(login.router)
     openapi.describe(app)
     app.mount("/static", StaticFiles(directory=pages.STATIC))
     return app
@@ -64,6 +98,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
 def run_api(settings: ServiceSettings, sockets: list[socket.socket] | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Requests under way get `GRACE_S` to end; event streams end at once."""
     app = create_app(settings)
+    app.state.parts.gate.refuse_an_open_door()
     config = uvicorn.Config(
         app,
         host=settings.api_host,
@@ -104,19 +139,29 @@ def _make_parts(settings: ServiceSettings) -> Parts:
         feed=JobFeed(jobs_front),
         bundles=BundleCatalogue(settings),
         metrics=Metrics(settings, database),
+        gate=Gate(settings, database),
     )
 
 
 def _middleware(settings: ServiceSettings, parts: Parts) -> list[Middleware]:
     """From the outside in."""
-    token = None if settings.api_token is None else settings.api_token.get_secret_value()
     return [
-        Middleware(SecurityHeaders),
+        Middleware(SecurityHeaders, is_https=settings.oidc is not None and settings.oidc.is_https),
         Middleware(MeasureRequests, metrics=parts.metrics),
         Middleware(problems.LastResort),
-        Middleware(AccessControl, token=token, host_names=[settings.api_host]),
+        Middleware(AccessControl, gate=parts.gate, host_names=[settings.api_host]),
+        Middleware(AuditAccess, database=parts.database),
+        *_login_middleware(settings),
         Middleware(BodyLimit, limit=_body_limit),
     ]
+
+
+def _login_middleware(settings: ServiceSettings) -> list[Middleware]:
+    if settings.oidc is None:
+        return []
+    from service.web import login
+
+    return [login.middleware(settings.oidc)]
 
 
 def _body_limit(scope: Scope) -> int:

@@ -7,15 +7,15 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
 from service.actor import NAME_CHARACTERS, Actor, current_actor
 from service.audit_actions import Action
-from service.records import AuditHeadRecord, AuditRecord
+from service.records import AuditHeadRecord, AuditRecord, JobRecord
 
-__all__ = ["Action", "record"]
+__all__ = ["Action", "about_job", "record"]
 
 Outcome = Literal["success", "failure"]
 Plain = str | int | float | bool | None
@@ -60,6 +60,11 @@ def record(
     event.hash = digest(event)
     session.add(event)
     head.seq, head.hash = event.seq, event.hash
+
+
+def about_job(job: JobRecord) -> dict[str, Any]:
+    """What the log says of a job: its id, its series, its study."""
+    return {"job_id": job.id, "series_uid": job.series_uid, "study_uid": job.study_uid}
 
 
 def digest(event: AuditRecord) -> str:

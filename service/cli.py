@@ -17,10 +17,12 @@ import typer
 from pydantic import ValidationError
 
 from service import job_commands, terminal, webhook_commands
+from service.audit_command import app as audit
 from service.pacs_commands import deliveries
 from service.peers_command import peers
 from service.pull_command import pull
 from service.rules_command import rules
+from service.token_command import app as token
 from worker.errors import PenumbraError, Rejected
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ app.add_typer(webhook_commands.webhooks, name="webhooks")
 app.add_typer(deliveries, name="deliveries")
 app.add_typer(rules, name="rules")
 app.command()(pull)
+app.add_typer(token, name="token")
+app.add_typer(audit, name="audit")
 
 
 class Device(StrEnum):

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from service import audit
+from service.audit import Action
+from service.audit_refusals import Refusals
 from service.database import Database
 from service.figures import counted
 from service.instance_header import PREAMBLE_BYTES, InstanceHeader, NotAnImage, read_header, same_content
@@ -100,6 +103,7 @@ class Inbox:
     def __init__(self, settings: ServiceSettings, database: Database) -> None:
         self._settings = settings
         self._database = database
+        self.refusals = Refusals(database)
         self.tallies = TallyBuffer(database)
         self._register = InstanceRegister(settings, database)
 
@@ -215,6 +219,8 @@ class Inbox:
         log.warning("conflicting instance", sop_instance_uid=header.sop_uid, sha256=header.sha256)
         with suppress(OutOfSpace):
             self._store(self._settings.quarantine_dir, data, header.sha256)
+        with self._database.write() as session:
+            audit.record(session, Action.CONFLICT, outcome="failure", **_named(header))
         raise ConflictingInstance(f"Instance {header.sop_uid} was received before with other content.")
 
     def _store(self, root: Path, data: bytes, sha256: str) -> Path:
@@ -239,6 +245,11 @@ class Inbox:
                 beside.unlink(missing_ok=True)
             raise OutOfSpace from error
         return path
+
+
+def _named(header: InstanceHeader) -> dict[str, Any]:
+    """What the audit log says of an instance."""
+    return {"series_uid": header.series_uid, "study_uid": header.study_uid, "subject": header.sop_uid}
 
 
 def _make_folders(folder: Path, *, flush: bool = True) -> None:

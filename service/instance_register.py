@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Boolean, Connection, Table, bindparam, insert, or_, select, update
 from sqlalchemy.exc import OperationalError
 
+from service.actor import Actor, acting, current_actor
 from service.database import Database
 from service.instance_header import InstanceHeader
 from service.records import InstanceRecord, SeriesRecord
@@ -58,6 +59,8 @@ class Arrival:
     sender: str
     source: str
     called: str | None = None
+    actor: Actor = field(default_factory=current_actor)
+    """Who brought it, for the audit log."""
 
     @property
     def known(self) -> Known:
@@ -146,7 +149,9 @@ def _add_to_series(
     last = next((each for each in reversed(arrivals) if each.header.is_image), arrivals[-1])
     count = _count_in(connection, last, len(arrivals), now)
     connection.execute(_ADD_INSTANCE, [_instance_row(each, now) for each in arrivals])
-    if last.header.is_image:
+    if not last.header.is_image:
+        return
+    with acting(last.actor):  # this thread may write down what another association brought
         note_instances(connection, last.header.series_uid, count, settings)
 
 

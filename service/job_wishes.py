@@ -1,5 +1,6 @@
 """What a client may wish for a job; what is left out, or None, comes from the settings."""
 
+from collections.abc import Collection
 from typing import TypedDict
 
 from service.idempotency import IdempotencyKey
@@ -19,6 +20,7 @@ class JobWishes(TypedDict, total=False):
         deliver: whether the result goes to nodes, which is the default.
         rerun_of: the job that this one repeats with other options.
         idempotency: the key that stands for the job from now on.
+        presented: SOP Instance UIDs that the request brought along (`service/ownership.py` asks for them).
     """
 
     sender: str | None
@@ -29,6 +31,7 @@ class JobWishes(TypedDict, total=False):
     deliver: bool
     rerun_of: str | None
     idempotency: IdempotencyKey | None
+    presented: Collection[str]
 
 
 def request_of(series_uid: str, wishes: JobWishes, settings: ServiceSettings) -> JobRequest:

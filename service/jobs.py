@@ -10,7 +10,7 @@ from pydicom.uid import RTStructureSetStorage
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
-from service import audit
+from service import audit, ownership
 from service.audit import Action
 from service.database import Database
 from service.idempotency import job_of_key, remember
@@ -120,6 +120,7 @@ class Jobs:
         Raises:
             SeriesNotFound: nothing of the series has been received.
             KeyReused: the idempotency key was given with another request.
+            service.ownership.SeriesOfOthers: the actor may see only their own, and this is not theirs.
         """
         plan = self._planner.plan(series_uid)
         idempotency = wishes.get("idempotency")
@@ -130,6 +131,9 @@ class Jobs:
                 if idempotency is not None:
                     remember(session, idempotency, job.id)
             session.flush()
+            ownership.note_owner(session, job.id)
+            action = Action.RERUN if wishes.get("rerun_of") else Action.SUBMITTED
+            audit.record(session, action, **audit.about_job(job))
             return job_of(job, self._settings)
 
     def get(self, job_id: str) -> Job:
@@ -141,6 +145,13 @@ class Jobs:
         with self._database.read() as session:
             return job_of(_found(session, job_id), self._settings)
 
+    def is_visible(self, job_id: str) -> bool:
+        """Whether whoever acts may know of that job."""
+        if not ownership.is_restricted():
+            return True
+        with self._database.read() as session:
+            return ownership.may_see(session, job_id)
+
     def list(self, *, limit: int = 50, cursor: str | None = None, **wanted: Unpack[JobFilter]) -> JobPage:
         """Jobs, newest first. `cursor` is the `next_cursor` of the page before.
 
@@ -149,7 +160,7 @@ class Jobs:
         """
         query = select(JobRecord).options(selectinload(JobRecord.deliveries))
         query = query.order_by(JobRecord.created_at.desc(), JobRecord.id.desc()).limit(limit + 1)
-        query = query.where(*conditions(wanted))
+        query = ownership.only_visible(query).where(*conditions(wanted))
         if cursor is not None:
             created_at, _, job_id = cursor.partition("_")
             query = query.where(
@@ -191,8 +202,9 @@ class Jobs:
             record = _found(session, job_id)
             if record.state in ENDED and record.state != "cancelled":
                 raise StateConflict(f"The job has ended ({record.state}); there is nothing to cancel.")
-            if record.state not in ENDED:
+            if record.state not in ENDED and not record.cancel_requested:
                 ask_to_stop(session, record)
+                audit.record(session, Action.CANCEL_ASKED, **audit.about_job(record))
         return self.get(job_id)
 
     def retry(self, job_id: str) -> Job:
@@ -218,6 +230,7 @@ class Jobs:
                 record.attempts, record.cancel_requested, record.reason = 0, False, None
                 record.has_result = False
                 queue(session, record)
+                audit.record(session, Action.RETRIED, **audit.about_job(record))
                 return job_of(record, self._settings)
         return self.submit(record.series_uid)
 
@@ -303,6 +316,7 @@ class Jobs:
         series = session.get(SeriesRecord, series_uid)
         if series is None:
             raise SeriesNotFound
+        ownership.refuse_series_of_others(session, series, wishes.get("presented"))
         request = request_of(series_uid, wishes, self._settings)
         wanted = self._settings.special_destinations(wishes.get("sender") or series.sender, plan.rule)
         request = request.model_copy(update={"destinations": wanted})
@@ -361,7 +375,7 @@ def _follow(job: JobRecord, plan: Plan, settings: ServiceSettings) -> None:
 
 def _found(session: Session, job_id: str) -> JobRecord:
     record = session.get(JobRecord, job_id)
-    if record is None:
+    if record is None or not ownership.may_see(session, job_id):
         raise JobNotFound
     return record
 

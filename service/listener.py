@@ -22,7 +22,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
-from service import contacts
+from service import actor, audit_process, contacts
 from service.association_server import OWN_PDU_BYTES, GuardedServer
 from service.commitment import Commitments
 from service.commitment_request import on_event_report
@@ -67,9 +67,11 @@ def on_c_store(event: Event, inbox: Inbox) -> Dataset | int:
     sender, called = caller.calling, caller.called
     request = cast(C_STORE, event.request)
     announced = Announced(str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
+    peer = actor.node(sender, str(event.assoc.requestor.address))
     try:
-        data = event.encoded_dataset()
-        inbox.receive(data, sender=sender, source="dicom", announced=announced, called=called)
+        with actor.acting(peer):
+            data = event.encoded_dataset()
+            inbox.receive(data, sender=sender, source="dicom", announced=announced, called=called)
     except InboxUnavailable as error:
         return _refusal(OUT_OF_RESOURCES, error, sender)
     except ClassMismatch as error:
@@ -87,7 +89,7 @@ def on_c_echo(_event: Event) -> int:
     return STORED
 
 
-def on_requested(event: Event, door: Door) -> None:
+def on_requested(event: Event, door: Door, inbox: Inbox) -> None:
     """Before anything is negotiated: refuse strangers, and offer a peer what it has a right to (PS3.8 9.3.4)."""
     association, acceptor = event.assoc, event.assoc.acceptor
     offered = acceptor.supported_contexts
@@ -106,6 +108,7 @@ def on_requested(event: Event, door: Door) -> None:
     )
     association.acse.send_reject(REJECTED_PERMANENTLY, BY_SERVICE_USER, answer.diagnostic)
     association.kill()
+    inbox.refusals.note(actor.node(caller.calling, caller.address), answer.cause, called=caller.called)
 
 
 def on_accepted(event: Event) -> None:
@@ -156,7 +159,7 @@ def make_server(
             (evt.EVT_C_ECHO, on_c_echo),
             *([] if book is None else [(evt.EVT_REQUESTED, contacts.on_requested, [book, Door(settings)])]),
             (evt.EVT_N_EVENT_REPORT, on_event_report, [commitments.note]),
-            (evt.EVT_REQUESTED, on_requested, [Door(settings)]),
+            (evt.EVT_REQUESTED, on_requested, [Door(settings), inbox]),
             (evt.EVT_ACCEPTED, on_accepted),
             (evt.EVT_REJECTED, on_rejected),
         ],
@@ -188,7 +191,8 @@ def run_listener(settings: ServiceSettings) -> None:
     for server in servers:
         threading.Thread(target=_serve, args=(server, stop), name="accept", daemon=True).start()
         log.info("listening", port=server.server_address[1])
-    stop.wait()
+    with audit_process.noted(database, "listener"):
+        stop.wait()
     for server in servers:
         socketserver.BaseServer.shutdown(server)
         server.server_close()

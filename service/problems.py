@@ -26,6 +26,8 @@ STATUS_BY_CODE = {
     "pull-not-found": 404,
     "nothing-found": 404,
     "archive": 502,
+    "token-not-found": 404,
+    "series-of-others": 403,
     "state-conflict": 409,
     "conflicting-instance": 409,
     "unavailable": 503,

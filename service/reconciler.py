@@ -12,6 +12,8 @@ from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from service import audit_process
+from service.audit_anchor import Anchor
 from service.courier import KEPT_S, start_couriers
 from service.database import Database, open_database
 from service.delivery_steps import note_failure
@@ -44,6 +46,7 @@ class Reconciler:
         self._inbox = Inbox(settings, database)
         self._jobs = Jobs(settings, database)
         self._retention = Retention(settings, database)
+        self._anchor = Anchor(settings, database)
 
     def run(self, stop: threading.Event) -> None:
         """Sweep until asked to stop. Quiet series are looked for more often than losses."""
@@ -64,6 +67,7 @@ class Reconciler:
         """Void leases, messages that never arrived, old outbox rows."""
         self.release_expired()
         self.announce_again()
+        self._anchor.note_if_due()
         with self._database.write() as session:
             session.execute(delete(OutboxRecord).where(OutboxRecord.done_at < time.time() - OUTBOX_KEPT_S))
             session.execute(delete(JobEventRecord).where(JobEventRecord.at < time.time() - EVENTS_KEPT_S))
@@ -152,7 +156,8 @@ def run_reconciler(settings: ServiceSettings) -> None:
     thread.start()
     start_couriers(settings, database, stop)
     start_errands(settings, database, stop)
-    Reconciler(settings, database).run(stop)
+    with audit_process.noted(database, "reconciler"):
+        Reconciler(settings, database).run(stop)
     thread.join(timeout=settings.relay_s + 1)
 
 

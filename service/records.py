@@ -283,3 +283,41 @@ class PeerContactRecord(Record):
     at: Mapped[float] = mapped_column(Float, index=True)
     refused: Mapped[str | None] = mapped_column(String(64))
     """Why it was refused; None if it was accepted."""
+
+
+class TokenRecord(Record):
+    """An API token (`service/tokens.py`). Its text is nowhere, only the SHA-256 of it."""
+
+    __tablename__ = "token"
+
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str] = mapped_column(String(128))
+    role: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[float] = mapped_column(Float)
+    created_by: Mapped[str] = mapped_column(String(128))
+    expires_at: Mapped[float | None] = mapped_column(Float)
+    revoked_at: Mapped[float | None] = mapped_column(Float)
+    last_used_at: Mapped[float | None] = mapped_column(Float)
+
+
+class JobOwnerRecord(Record):
+    """Who submitted a job over REST: token or login. Equal submissions of several people are one job."""
+
+    __tablename__ = "job_owner"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(128), primary_key=True)
+
+
+class LoginRecord(Record):
+    """A login of the page (`service/logins.py`). The cookie is nowhere, only its SHA-256."""
+
+    __tablename__ = "login"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
+    role: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[float] = mapped_column(Float)
+    expires_at: Mapped[float] = mapped_column(Float, index=True)
+    ended_at: Mapped[float | None] = mapped_column(Float)

@@ -18,6 +18,7 @@ import structlog
 
 from service.broker import EmbeddedBroker
 from service.database import open_database
+from service.gate import Gate
 from service.inbox import Inbox
 from service.probes import api_answers, free_port, listener_answers
 from service.settings import ServiceSettings
@@ -73,6 +74,7 @@ def serve(settings: ServiceSettings, *, on_ready: Callable[[Serving], None] = la
         stop_on_signal(stop)
         settings, broker = _complete(settings)
         database = open_database(settings)
+        Gate(settings, database).refuse_an_open_door()
         Inbox(settings, database).sweep_leftovers()
         database.dispose()
         state = _StateFile(settings)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+from pydantic_core import to_jsonable_python
 
 from service.pacs_settings import PacsSettings
 from service.peer_settings import SENDER, PeerSettings
 from service.retention_settings import RetentionSettings
 from service.rules import Rule, RuleBook, read_rules
+from service.settings_access import OidcSettings, RateSettings, revealed
 from service.tls_settings import DicomTlsSettings
 from service.webhook_settings import WebhookSettings
 from worker.dicom_tls import ClientTls
@@ -78,6 +80,13 @@ class ServiceSettings(WorkerSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, lt=65536)
     api_token: SecretStr | None = None
+    """A token of the role admin; further ones are made by `penumbra token`."""
+
+    rates: RateSettings = RateSettings()
+    """How often one may ask over HTTP."""
+
+    oidc: OidcSettings | None = None
+    """Login of the page with an identity provider."""
 
     api_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/[^\s]*)?$")
     """Where clients reach the API behind a proxy, for links that must be whole (DICOMweb)."""
@@ -149,8 +158,6 @@ class ServiceSettings(WorkerSettings):
 
     @model_validator(mode="after")
     def _refuse_an_open_door(self) -> Self:
-        if self.api_host not in LOOPBACK and self.api_token is None:
-            raise ValueError("the API would be open to the network: set PENUMBRA_API_TOKEN")
         tls_host = "localhost" if self.dicom_tls is None else self.dicom_tls.host
         is_local = LOOPBACK.issuperset({self.dicom_host, tls_host})
         if not is_local and not (self.peers or self.allowed_senders):
@@ -265,9 +272,7 @@ class ServiceSettings(WorkerSettings):
 
     def environment(self) -> dict[str, str]:
         """These settings as environment variables, for a child process to read back. Holds secrets."""
-        values = self.model_dump(mode="json")
-        if self.api_token is not None:
-            values["api_token"] = self.api_token.get_secret_value()
+        values = to_jsonable_python(revealed(self.model_dump()))
         return {
             f"PENUMBRA_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()

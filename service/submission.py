@@ -40,6 +40,7 @@ class Account:
     """What became of the files of one upload."""
 
     series_uids: dict[str, int] = field(default_factory=dict)
+    sop_uids: set[str] = field(default_factory=set)
     duplicates: int = 0
     skipped: int = 0
     faults: list[Fault] = field(default_factory=list)
@@ -77,6 +78,7 @@ class Submission:
         account = self._receive_all(files)
         series_uid = _the_series(account)
         wishes = options.wishes(sender=SENDER, idempotency=idempotency)
+        wishes["presented"] = account.sop_uids
         job = self._jobs.submit(series_uid, **wishes)
         return job, account.intake
 
@@ -114,6 +116,7 @@ class Submission:
             raise UnreadableInstance("The instance is damaged or cut off; its bytes are kept in quarantine.")
         received = self._inbox.receive(data, sender=SENDER, source="rest")
         uid = received.series_instance_uid
+        account.sop_uids.add(received.sop_instance_uid)
         account.series_uids[uid] = account.series_uids.get(uid, 0) + 1
         account.duplicates += received.duplicate
 

@@ -11,6 +11,8 @@ from typing import Literal, cast
 from sqlalchemy import Connection, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from service import audit
+from service.audit import Action
 from service.figures import note_end
 from service.priority import NORMAL
 from service.records import (
@@ -70,6 +72,7 @@ def note_instances(connection: Connection, series_uid: str, count: int, settings
             receiving.instance_count, receiving.version = count, number
             session.add(receiving)
             note_state(session, receiving.id, "receiving")
+            audit.record(session, Action.RECEIVED, sender=receiving.sender, **audit.about_job(receiving))
 
 
 def new_job(series: SeriesRecord, settings: ServiceSettings, job_id: str) -> JobRecord:
@@ -139,6 +142,14 @@ def end(
     note_end(session, job)
     touch(session, job)
     note_state(session, job.id, state)
+    audit.record(
+        session,
+        Action.JOB_ENDED,
+        outcome="success" if state == "done" else "failure",
+        state=state,
+        code=None if reason is None else reason["code"],
+        **audit.about_job(job),
+    )
 
 
 def deliver(session: Session, job: JobRecord, nodes: tuple[str, ...]) -> None:

@@ -11,10 +11,13 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from worker.secret_files import read_secrets
 
 SHIPPED_BUNDLE = "phantom-small"
 
@@ -78,8 +81,10 @@ class WorkerSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the file that PENUMBRA_CONFIG names."""
+        """Arguments first, then the environment, files it names by `_FILE`, the file that PENUMBRA_CONFIG names."""
+        secrets = read_secrets(os.environ, settings_cls.model_fields, "PENUMBRA_")
+        sources = (init_settings, env_settings, InitSettingsSource(settings_cls, secrets))
         config_file = os.environ.get("PENUMBRA_CONFIG")
         if config_file is None:
-            return init_settings, env_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(config_file))
+            return sources
+        return *sources, TomlConfigSettingsSource(settings_cls, Path(config_file))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
 
 from service.api.parts import JobDep, PartsDep
 from service.problems import Problem
@@ -47,5 +48,5 @@ async def follow_all(parts: PartsDep, _: Room) -> AsyncIterator[ServerSentEvent]
     async for job in parts.feed.changes():
         if job is None:
             yield ServerSentEvent(event="ready", data={})
-        else:
+        elif await run_in_threadpool(parts.jobs.is_visible, job.id):
             yield ServerSentEvent(event="job", data=parts.view(job), id=str(job.version))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from service.actor import current_actor
 from service.api.parts import JobDep, Parts, PartsDep
 from service.idempotency import MAX_KEY_CHARACTERS, IdempotencyKey, fingerprint_of
 from service.inbox import OutOfSpace
@@ -65,7 +66,6 @@ class GivenKey:
 
 
 def given_key(
-    request: Request,
     key: Annotated[
         str | None,
         Header(
@@ -77,7 +77,7 @@ def given_key(
     ] = None,
 ) -> GivenKey:
     """The key as the header gives it; keys of different clients are different keys."""
-    return GivenKey(key, request.headers.get("authorization", ""))
+    return GivenKey(key, current_actor().user_id)
 
 
 KeyDep = Annotated[GivenKey, Depends(given_key)]

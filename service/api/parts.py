@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from service.bundle_catalogue import BundleCatalogue
 from service.database import Database
 from service.events import JobFeed
+from service.gate import Gate
 from service.inbox import Inbox
 from service.job import Job
 from service.jobs import JobNotFound, Jobs
@@ -30,6 +31,7 @@ class Parts:
     feed: JobFeed
     bundles: BundleCatalogue
     metrics: Metrics
+    gate: Gate
 
     def view(self, job: Job) -> JobView:
         """The job as clients see it."""

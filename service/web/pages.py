@@ -29,6 +29,7 @@ def page(parts: PartsDep) -> str:
         bundle=None if manifest is None else f"{name} {manifest.get('version', '')}",
         notice=NOTICE,
         warning=warning(parts.bundles),
+        has_login=parts.settings.oidc is not None,
     )
 
 

@@ -151,6 +151,7 @@ def test_every_variable_named_for_operators_is_a_setting() -> None:
     files += [path for path in (ROOT / "deploy").rglob("*") if path.is_file()]
     files += sorted((ROOT / "docs").rglob("*.md"))
     known = {f"PENUMBRA_{name.upper()}" for name in ServiceSettings.model_fields} | NOT_A_FIELD
+    known |= {f"{name}_FILE" for name in known}  # `worker/secret_files.py`
     for path in files:
         named = set(re.findall(r"PENUMBRA_[A-Z_]+[A-Z]", path.read_text(errors="replace")))
         assert named <= known, path

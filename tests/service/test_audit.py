@@ -1,8 +1,12 @@
 """The audit log: it grows with what it tells of, names who acts, and shows every change and every cut."""
 
 import threading
+from io import BytesIO
 
 import pytest
+from pydicom import dcmread
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom import AE
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
@@ -10,6 +14,9 @@ from service import actor, audit
 from service.audit import Action
 from service.audit_actions import EVENTS
 from service.audit_chain import Link, events, verify
+from service.audit_process import noted
+from service.inbox import Inbox
+from service.probes import free_port
 from service.records import AuditRecord
 
 TPS = actor.node("TPS", "192.0.2.7")
@@ -174,3 +181,36 @@ def test_a_name_from_the_network_is_cut_to_what_fits(database):
 def test_every_action_has_its_event_of_the_standard():
     assert set(EVENTS) == set(Action)
     assert all(len(action.value) <= 32 for action in Action)
+
+
+def test_a_process_that_ends_says_so_and_one_that_is_killed_does_not(database):
+    with pytest.raises(SystemExit), noted(database, "api"):
+        raise SystemExit
+    with database.read() as session:
+        said = [(event.action, event.subject) for event in events(session)]
+    assert said == [("started", "api"), ("stopped", "api")]
+
+
+def test_a_refused_association_and_a_received_series_name_the_node(database, settings, serve, instance):
+    settings = settings.model_copy(
+        update={
+            "dicom_port": free_port("127.0.0.1"),
+            "allowed_senders": ("TPS",),
+            "data_dir": settings.data_dir,
+        }
+    )
+    serve(settings, Inbox(settings, database))
+    for calling in ("STRANGER", "STRANGER", "TPS"):
+        entity = AE(ae_title=calling)
+        entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+        association = entity.associate("127.0.0.1", settings.dicom_port, ae_title="PENUMBRA")
+        if association.is_established:
+            for number in (1, 2):
+                association.send_c_store(dcmread(BytesIO(instance(number=number))))
+            association.release()
+    with database.read() as session:
+        said = [(event.action, event.actor, event.address) for event in events(session)]
+    assert said == [
+        ("refused", "node:STRANGER", "127.0.0.1"),  # the second time within a minute is only counted
+        ("received", "node:TPS", "127.0.0.1"),
+    ]

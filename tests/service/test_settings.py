@@ -2,12 +2,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from service.settings import NodeSettings, ServiceSettings
-
-
-def test_open_api_needs_a_token():
-    with pytest.raises(ValidationError, match="PENUMBRA_API_TOKEN"):
-        ServiceSettings(api_host="0.0.0.0")  # noqa: S104
-    ServiceSettings(api_host="0.0.0.0", api_token=SecretStr("x"))  # noqa: S104
+from worker.secret_files import UnreadableSecret
 
 
 def test_open_listener_needs_allowed_senders():
@@ -54,3 +49,27 @@ def test_file_gives_what_neither_argument_nor_environment_gives(tmp_path, monkey
 
 def test_secret_is_not_shown():
     assert "hidden" not in repr(ServiceSettings(api_token=SecretStr("hidden")))
+
+
+def test_secrets_come_from_files_that_the_environment_names(tmp_path, monkeypatch):
+    for name, text in {
+        "api_token": "t0k3n\n",
+        "database_url": "postgresql://x",
+        "broker_url": "redis://file",
+    }.items():
+        (tmp_path / name).write_text(text)
+        monkeypatch.setenv(f"PENUMBRA_{name.upper()}_FILE", str(tmp_path / name))
+    monkeypatch.setenv("PENUMBRA_BROKER_URL", "redis://said")
+    settings = ServiceSettings()
+    assert settings.api_token.get_secret_value() == "t0k3n"
+    assert (settings.database_url, settings.broker_url) == ("postgresql://x", "redis://said")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", bytes(70_000)])
+def test_a_secrets_file_that_is_missing_or_no_text_is_named_and_not_shown(tmp_path, monkeypatch, content):
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("PENUMBRA_API_TOKEN_FILE", str(path))
+    with pytest.raises(UnreadableSecret, match="token"):
+        ServiceSettings()

@@ -1,4 +1,5 @@
-// How the page talks to /api/v1: JSON, files, events. The token, if there is one, lives in this tab only.
+// How the page talks to /api/v1: JSON, files, events. The token, if there is one, lives in this tab only. A login
+// lives in a cookie that no script can read; what changes something then also carries the form token.
 
 const TOKEN_KEY = "penumbra-token";
 
@@ -14,10 +15,22 @@ export const keepToken = (token) => sessionStorage.setItem(TOKEN_KEY, token);
 export const hasToken = () => sessionStorage.getItem(TOKEN_KEY) !== null;
 export const forgetToken = () => sessionStorage.removeItem(TOKEN_KEY);
 
+let formToken = null;
+
 export function authorization() {
   const token = sessionStorage.getItem(TOKEN_KEY);
-  return token ? { Authorization: `Bearer ${token}` } : {};
+  if (token) return { Authorization: `Bearer ${token}` };
+  return formToken ? { "X-Penumbra-Form": formToken } : {};
 }
+
+// Who one is: kind (token, session, local), name, role.
+export async function whoAmI() {
+  const session = await getJson("/api/v1/session");
+  formToken = session.form_token;
+  return session;
+}
+
+export const logOut = () => post("/api/v1/session/logout");
 
 export function asProblem(text) {
   try {

@@ -1,6 +1,6 @@
 // The page: loads the list, follows events, sends files. See api.js, jobs.js and words.js.
 
-import { events, forgetToken, hasToken, keepToken, Refused, upload } from "./api.js";
+import { events, forgetToken, hasToken, keepToken, logOut, Refused, upload, whoAmI } from "./api.js";
 import { load, refreshTimes, show } from "./jobs.js";
 import "./peers.js";
 
@@ -30,6 +30,7 @@ function offerOlder(cursor) {
 
 // The list is read after the stream is ready, so nothing falls between the two.
 async function follow() {
+  showWho(await whoAmI());
   for await (const event of events("/api/v1/events")) {
     if (event.name === "ready") {
       await loadAll();
@@ -52,6 +53,17 @@ async function followForEver() {
   }
 }
 
+function showWho({ kind, name, role }) {
+  byId("who").hidden = kind !== "session";
+  byId("who-role").textContent = role;
+  byId("who-name").textContent = name;
+}
+
+byId("logout").addEventListener("click", async () => {
+  await logOut();
+  location.assign("/");
+});
+
 function lock(isLocked) {
   byId("token-form").hidden = !isLocked;
   for (const id of ["upload-section", "jobs-section", "peers-section"]) byId(id).hidden = isLocked;
@@ -59,6 +71,7 @@ function lock(isLocked) {
 
 function askForToken() {
   if (hasToken()) byId("token-hint").textContent = "Penumbra refused this token.";
+  if (location.search === "?login=refused") byId("token-hint").textContent = "Your account opens nothing here.";
   forgetToken();
   setConnection("locked");
   lock(true);

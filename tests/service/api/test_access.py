@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.app import create_app
+from service.settings_access import RateSettings
 
 TOKEN = "a-long-token"
 CLOSED = [
@@ -21,7 +22,9 @@ OPEN = ["/", "/static/page.js", "/static/page.css", "/healthz", "/readyz", "/met
 
 @pytest.fixture(scope="module")
 def locked(ask_shared):
-    settings = ask_shared.app.state.parts.settings.model_copy(update={"api_token": SecretStr(TOKEN)})
+    patient = RateSettings(refusals="1000/minute")
+    update = {"api_token": SecretStr(TOKEN), "rates": patient}
+    settings = ask_shared.app.state.parts.settings.model_copy(update=update)
     return replace(ask_shared, app=create_app(settings))
 
 

@@ -1,0 +1,77 @@
+"""What left the house over HTTP, into the audit log: ASGI middleware inside of `AccessControl`.
+
+By path and not route by route, so that a new download is noted without its author's thinking of it. The event
+is written before the first byte: what cannot be noted is not handed out.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import audit
+from service.audit import Action
+from service.database import Database
+from service.problems import Problem
+from service.records import JobRecord
+
+DELIVERING = frozenset({200, 206})
+JOB_FILE = re.compile(r"/api/v1/jobs/(?P<job_id>[0-9a-f-]{36})/(?P<what>rtstruct|result|preview|objects/.+)")
+
+
+UNAVAILABLE = Problem(
+    503,
+    "unavailable",
+    detail="The audit log cannot be written, so nothing is handed out.",
+    remedy="Try again; if it stays so, look at Penumbra's log and its host.",
+)
+
+
+class AuditAccess:
+    """Notes downloads of what jobs have made. DICOMweb's routes note by themselves, since they know the series."""
+
+    def __init__(self, app: ASGIApp, *, database: Database) -> None:
+        self.app = app
+        self.database = database
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        found = what_leaves(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await self.app(scope, receive, send)
+            return
+        is_refused = False
+
+        async def noted(message: Message) -> None:
+            nonlocal is_refused
+            if message["type"] == "http.response.start" and message["status"] in DELIVERING:
+                is_refused = not await run_in_threadpool(self._is_noted, *found)
+                if is_refused:
+                    await UNAVAILABLE.response()(scope, receive, send)
+            if not is_refused:
+                await send(message)
+
+        await self.app(scope, receive, noted)
+
+    def _is_noted(self, action: Action, about: Mapping[str, str]) -> bool:
+        try:
+            with self.database.write() as session:
+                job = session.get(JobRecord, about.get("job_id", ""))
+                named: dict[str, Any] = {} if job is None else audit.about_job(job)
+                audit.record(session, action, **{**about, **named})
+        except OperationalError:
+            return False
+        return True
+
+
+def what_leaves(method: str, path: str) -> tuple[Action, dict[str, str]] | None:
+    """The event that an answer to this request is; None where none leaves anything of a series."""
+    if method != "GET":
+        return None
+    found = JOB_FILE.fullmatch(path)
+    return (
+        None if found is None else (Action.DOWNLOADED, {"job_id": found["job_id"], "subject": found["what"]})
+    )
