@@ -60,6 +60,7 @@ class VendorContour:
         data_bytes: length of Contour Data.
         long_numbers: numbers of more than 16 bytes (PS3.5 6.2, DS).
         image_uids: SOP Instance UIDs of its Contour Image Sequence.
+        image_classes: the SOP Class UIDs beside them.
     """
 
     place: int
@@ -70,6 +71,7 @@ class VendorContour:
     data_bytes: int
     long_numbers: int
     image_uids: tuple[str, ...]
+    image_classes: tuple[str, ...]
 
     @property
     def closed(self) -> bool:
@@ -146,7 +148,8 @@ def read_structure_set(path: Path) -> VendorStructureSet:
         raise NotStructureSet("The file is not DICOM.")
     if transfer_syntax(path) == DeflatedExplicitVRLittleEndian:
         raise NotStructureSet(
-            "The file is deflated.", remedy="Export it uncompressed, in Implicit VR Little Endian."
+            "The file is deflated, which is read of images only.",
+            remedy="Export it uncompressed, in Implicit VR Little Endian.",
         )
     try:
         dataset = dcmread(path, force=True)
@@ -205,6 +208,7 @@ def _contour(item: Dataset, place: int) -> VendorContour:
     data = bytes_of(item, "ContourData") or b""
     numbers = data.rstrip(b" \0").split(b"\\") if data.strip(b" \0") else []
     points, fault = _points(numbers)
+    images = items_of(item, "ContourImageSequence")
     return VendorContour(
         place=place,
         kind=text_of(item, "ContourGeometricType"),
@@ -213,9 +217,8 @@ def _contour(item: Dataset, place: int) -> VendorContour:
         stated_points=integer_of(item, "NumberOfContourPoints"),
         data_bytes=len(data),
         long_numbers=sum(len(number) > MAX_DS_BYTES for number in numbers),
-        image_uids=tuple(
-            text_of(image, "ReferencedSOPInstanceUID") for image in items_of(item, "ContourImageSequence")
-        ),
+        image_uids=tuple(text_of(image, "ReferencedSOPInstanceUID") for image in images),
+        image_classes=tuple(text_of(image, "ReferencedSOPClassUID") for image in images),
     )
 
 

@@ -4,7 +4,7 @@ Only headers are read, and nothing is refused that has a position; `worker/serie
 to be contoured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +12,18 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from worker.errors import NoDicom
+from worker.errors import NoDicom, NotCT
 from worker.grid import extents_of
-from worker.instance_files import is_dicom
 from worker.series import CTSeries
-from worker.unchecked_values import DAMAGED, bytes_of, numbers_of, text_of, transfer_syntax
+from worker.unchecked_values import bytes_of, numbers_of, text_of
+from worker.vendor_headers import has_frames, image_headers, is_localizer, kind_of
 
 SAME_HEIGHT_MM: Final = 0.01
+SAME_PLANE_DEGREES: Final = 1.0  # writers round direction cosines; other planes differ by far more
 MOST_MM: Final = 1e7
+_MOST_HEIGHTS: Final = 1_000_000  # planes times points at a time: 8 MB
 IDENTITY: Final = (
     "PatientID",
     "PatientName",
@@ -51,6 +51,7 @@ class ImagePlane:
         axes: columns are the direction of a row, of a column, and the normal (3, 3).
         spacing_mm: between columns, between rows.
         shape: rows, columns.
+        localizer: whether it is marked as a localiser (scout view).
     """
 
     uids: dict[str, str]
@@ -59,6 +60,7 @@ class ImagePlane:
     axes: NDArray[np.float64]
     spacing_mm: tuple[float, float]
     shape: tuple[int, int]
+    localizer: bool = False
 
     @property
     def uid(self) -> str:
@@ -73,20 +75,27 @@ class ImagePlane:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStack:
-    """The images of one series, in the order of their positions along the first one's normal.
+    """The parallel images of one series, in the order of their positions along the first one's normal.
 
     Attributes:
         planes: at least one.
-        unreadable: files among them that could not be read, or have no position.
+        left_out: images of the series that are no slices: localisers, and the few whose planes are others.
+        unreadable: files of the folder that could not be read, have no position, or hold several frames.
     """
 
     planes: tuple[ImagePlane, ...]
+    left_out: tuple[ImagePlane, ...] = ()
     unreadable: int = 0
 
     @cached_property
     def index_of(self) -> dict[str, int]:
         """SOP Instance UID to place in `planes`."""
         return {plane.uid: index for index, plane in enumerate(self.planes)}
+
+    @cached_property
+    def sop_classes(self) -> dict[str, str]:
+        """SOP Instance UID of every image, those left out included, to its SOP Class UID, empty if it has none."""
+        return {plane.uid: plane.uids["SOPClassUID"] for plane in (*self.planes, *self.left_out)}
 
     @cached_property
     def thickness_mm(self) -> NDArray[np.float64]:
@@ -102,9 +111,14 @@ class ImageStack:
         rows, columns = np.max([plane.shape for plane in self.planes], axis=0)
         return len(self.planes), int(rows), int(columns)
 
-    def heights_of(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far points (n, 3) lie above each plane, mm (planes, n)."""
-        return np.asarray(self._normals @ points_mm.T - self._offsets[:, None])
+    def farthest_from(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far the farthest of points (n, 3) lies from each plane, mm (planes,); some points at a time."""
+        farthest = np.zeros(len(self.planes))
+        step = max(1, _MOST_HEIGHTS // len(self.planes))
+        for first in range(0, len(points_mm), step):
+            heights = self._normals @ points_mm[first : first + step].T - self._offsets[:, None]
+            np.maximum(farthest, np.abs(heights).max(axis=1), out=farthest)
+        return farthest
 
     @cached_property
     def _normals(self) -> NDArray[np.float64]:
@@ -148,26 +162,59 @@ def read_images(folder: Path) -> dict[str, ImageStack]:
 
     Raises:
         NoDicom: there is no image with a position.
+        NotCT: there are images of several frames only.
+        UnreadableInstance: a deflated instance is damaged, or too large.
+        DecoderMissing: what inflates did not start.
     """
     series: dict[str, dict[str, ImagePlane]] = {}
     unreadable = 0
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        header = _header(path)
-        if header is None:
+    kinds: set[str] = set()
+    for header in image_headers(folder):
+        plane = None if has_frames(header) else _plane(header)
+        if plane is not None:
+            series.setdefault(plane.uids["SeriesInstanceUID"], {}).setdefault(plane.uid, plane)
             continue
-        plane = _plane(header)
-        if plane is None:
-            unreadable += "Rows" in header or not len(header)
-            continue
-        series.setdefault(plane.uids["SeriesInstanceUID"], {}).setdefault(plane.uid, plane)
+        unreadable += "Rows" in header or not len(header)
+        if has_frames(header):
+            kinds.add(kind_of(header))
     if not series:
-        raise NoDicom(
-            "The folder holds no image with a position.",
-            remedy="Give the folder of the CT that the RTSTRUCT was drawn on.",
+        raise _no_images(kinds)
+    return {uid: _stack(list(planes.values()), unreadable) for uid, planes in series.items()}
+
+
+def _no_images(kinds: Collection[str]) -> NoDicom | NotCT:
+    if kinds:
+        return NotCT(
+            f"The folder holds multi-frame images only ({', '.join(sorted(kinds))}), whose frames are not read.",
+            remedy="Export the series with one instance per slice (often called classic or single-frame).",
         )
-    return {
-        uid: ImageStack(planes=_ordered(list(p.values())), unreadable=unreadable) for uid, p in series.items()
-    }
+    return NoDicom(
+        "The folder holds no image with a position.",
+        remedy="Give the folder of the CT that the RTSTRUCT was drawn on.",
+    )
+
+
+def _stack(planes: Sequence[ImagePlane], unreadable: int) -> ImageStack:
+    """The slices of a series, without its localisers, unless it has nothing else."""
+    slices = _parallel([plane for plane in planes if not plane.localizer] or planes)
+    kept = {plane.uid for plane in slices}
+    return ImageStack(
+        planes=_ordered(slices),
+        left_out=tuple(plane for plane in planes if plane.uid not in kept),
+        unreadable=unreadable,
+    )
+
+
+def _parallel(planes: Sequence[ImagePlane]) -> list[ImagePlane]:
+    """The most images that lie in parallel planes; of equally many those that come first."""
+    normals = np.array([plane.axes[:, 2] for plane in planes])
+    most, rest = np.arange(0), np.arange(len(planes))
+    while len(rest) > len(most):
+        parallel = np.abs(normals[rest] @ normals[rest[0]]) >= np.cos(np.radians(SAME_PLANE_DEGREES))
+        if np.count_nonzero(parallel) > len(most):
+            most = rest[parallel]
+        rest = rest[~parallel]
+    return [planes[int(index)] for index in most]
 
 
 def _ordered(planes: Sequence[ImagePlane]) -> tuple[ImagePlane, ...]:
@@ -182,18 +229,6 @@ def _levels(heights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     of_plane = np.empty(len(heights), np.intp)
     of_plane[order] = np.cumsum(first) - 1
     return heights[order][first], of_plane
-
-
-def _header(path: Path) -> Dataset | None:
-    """Everything before the pixels; empty if damaged or deflated, None for what is no DICOM."""
-    try:
-        if not is_dicom(path):
-            return None
-        if transfer_syntax(path) == DeflatedExplicitVRLittleEndian:
-            return Dataset()  # a few kilobytes may become gigabytes
-        return dcmread(path, stop_before_pixels=True, force=True)
-    except DAMAGED:
-        return Dataset()
 
 
 def _plane(header: Dataset) -> ImagePlane | None:
@@ -224,6 +259,7 @@ def _plane(header: Dataset) -> ImagePlane | None:
         axes=axes,
         spacing_mm=(float(spacing[1]), float(spacing[0])),
         shape=shape,
+        localizer=is_localizer(header),
     )
 
 

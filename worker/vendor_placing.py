@@ -47,8 +47,7 @@ class Placed:
 
 def place(contour: VendorContour, stack: ImageStack) -> Placed:
     """Put a contour that has points among the images; of several at one position the one it names."""
-    heights = stack.heights_of(contour.points_mm)
-    farthest = np.abs(heights).max(axis=1)
+    farthest = stack.farthest_from(contour.points_mm)
     plane = int(farthest.argmin())
     named = [stack.index_of[uid] for uid in contour.image_uids if uid in stack.index_of]
     for index in named:
@@ -62,7 +61,7 @@ def place(contour: VendorContour, stack: ImageStack) -> Placed:
         off_mm=float(np.abs(height).max()),
         uneven_mm=float(np.ptp(height)),
         crooked_mm=_crooked(contour.points_mm),
-        reference=_reference(contour, named, plane),
+        reference=_reference(contour, stack, plane),
         points_px=points_px,
     )
 
@@ -72,12 +71,13 @@ def lies_beyond(placed: Placed, stack: ImageStack) -> bool:
     return bool(placed.off_mm > stack.thickness_mm[placed.plane] / 2 + _SLACK_MM)
 
 
-def _reference(contour: VendorContour, named: list[int], plane: int) -> Reference:
+def _reference(contour: VendorContour, stack: ImageStack, plane: int) -> Reference:
     if not any(contour.image_uids):
         return "none"
+    named = stack.sop_classes.keys() & contour.image_uids
     if not named:
         return "unknown"
-    return "right" if plane in named else "wrong"
+    return "right" if stack.planes[plane].uid in named else "wrong"
 
 
 def _crooked(points_mm: NDArray[np.float64]) -> float:

@@ -89,6 +89,8 @@ def verify(rtstruct: Path, images: Path) -> Verification:
     Raises:
         NotStructureSet: the file is no RTSTRUCT, or damaged beyond reading.
         NoDicom: the folder holds no image with a position.
+        NotCT: it holds images of several frames only.
+        UnreadableInstance: a deflated image is damaged.
     """
     subject = read_subject(rtstruct, images)
     found = [objection for part in _PARTS for objection in _of_part(part, subject)]

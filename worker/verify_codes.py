@@ -41,6 +41,7 @@ CHECKS: Final[dict[str, Check]] = {
     # how it is encoded
     "damaged-part": _error(_EXPORT),
     "wrong-sop-class": _error("Write it as RT Structure Set Storage (1.2.840.10008.5.1.4.1.1.481.3)."),
+    "wrong-modality": _error("Write Modality as RTSTRUCT (PS3.3 C.8.8.1); systems choose how to read by it."),
     "no-file-meta": _warning("Export it as a DICOM file with its meta information (PS3.10)."),
     "meta-differs": _warning("Write the same SOP class and instance in the file meta information."),
     "explicit-vr": _note("Implicit VR Little Endian is what every planning system reads."),
@@ -71,7 +72,9 @@ CHECKS: Final[dict[str, Check]] = {
     "image-listed-twice": _warning("List every image of the series once."),
     "image-class-differs": _warning("Refer to the images with the SOP class they have."),
     "several-series": _note("Give a folder with one series if the wrong one was taken."),
-    "images-left-out": _note("Images without a position or in several frames cannot carry contours."),
+    "images-left-out": _note(
+        "Scout views, images in other planes, without a position or in several frames carry no contours."
+    ),
     # its ROIs
     "no-roi": _error(_EXPORT),
     "number-missing": _error(_NUMBERS),
@@ -90,6 +93,10 @@ CHECKS: Final[dict[str, Check]] = {
     "rejected": _warning("Do not treat by it: its approval status is REJECTED."),
     "approval": _warning("Write UNAPPROVED, or APPROVED with reviewer, date and time (PS3.3 C.8.8.16)."),
     "no-series-description": _note("Name the series; OHIF lists structure sets by this text."),
+    "no-series-date": _warning("Write Series Date and Series Time; OHIF may not list the set without them."),
+    "code-version": _warning(
+        "Write Context Group Version (0008,0106) with the code; Eclipse drops the code otherwise."
+    ),
     # its contours
     "kind-unknown": _error("Use a Contour Geometric Type of PS3.3 C.8.8.6."),
     "xor": _error(_KEYHOLE),

@@ -135,13 +135,20 @@ def _references(laid: LaidRoi, subject: Subject) -> Iterator[Objection]:
     contours = laid.roi.contours
     unnamed = [c for c in contours if not any(c.image_uids)]
     yield from _some(laid, "no-image-reference", unnamed, "name no image")
-    present = {uid for stack in subject.stacks.values() for uid in stack.index_of}
+    present = {uid for stack in subject.stacks.values() for uid in stack.sop_classes}
     unknown = [c for c in contours if any(c.image_uids) and not present.intersection(c.image_uids)]
     yield from _some(laid, "reference-unknown", unknown, "name images that are not there")
     wrong = [p for p in laid.placed if p.reference == "wrong" and p.parallel]
     yield from _some(laid, "reference-wrong", wrong, "name another image than the one they lie on")
+    other_class = [c for c in contours if _names_another_class(c, subject.stack)]
+    yield from _some(laid, "image-class-differs", other_class, "name their image with another SOP class")
     several = [c for c in contours if len(c.image_uids) > 1]
     yield from _some(laid, "several-references", several, "name more than one image")
+
+
+def _names_another_class(contour: VendorContour, stack: ImageStack) -> bool:
+    pairs = zip(contour.image_uids, contour.image_classes, strict=True)
+    return any(stack.sop_classes.get(uid, "") not in {"", kind} for uid, kind in pairs)
 
 
 def _some(

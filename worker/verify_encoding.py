@@ -70,6 +70,10 @@ def encoding_objections(subject: Subject) -> Iterator[Objection]:
         yield Objection(code="label-length", message=f"The label has {len(label.rstrip())} characters.")
     if not text_of(dataset, "SeriesDescription"):
         yield Objection(code="no-series-description", message="Series Description is empty.")
+    undated = [keyword for keyword in ("SeriesDate", "SeriesTime") if not text_of(dataset, keyword)]
+    if undated:
+        message = f"Empty or absent: {_listed(undated)}."
+        yield Objection(code="no-series-date", message=message, count=len(undated))
     yield from _values(dataset)
     for laid in subject.rois:
         yield from _contour_data(laid.roi.contours, laid.shown)
@@ -87,6 +91,9 @@ def _syntax(dataset: Dataset, syntax: str) -> Iterator[Objection]:
     kind = text_of(dataset, "SOPClassUID")
     if kind and kind != RTStructureSetStorage:
         yield Objection(code="wrong-sop-class", message=f"Its SOP Class is {shown_uid(kind)}.")
+    modality = text_of(dataset, "Modality")
+    if modality not in {"", "RTSTRUCT"}:
+        yield Objection(code="wrong-modality", message="Its Modality is not RTSTRUCT.")
     meta = getattr(dataset, "file_meta", Dataset())
     pairs = (("MediaStorageSOPClassUID", "SOPClassUID"), ("MediaStorageSOPInstanceUID", "SOPInstanceUID"))
     differing = [m for m, own in pairs if text_of(meta, m) not in {"", text_of(dataset, own)}]

@@ -24,12 +24,21 @@ def _folder(subject: Subject) -> Iterator[Objection]:
         uid = shown_uid(subject.stack.planes[0].uids["SeriesInstanceUID"])
         message = f"The folder holds {len(subject.stacks)} series; series {uid} was taken."
         yield Objection(code="several-series", message=message, count=len(subject.stacks))
-    if subject.stack.unreadable:
-        yield Objection(
-            code="images-left-out",
-            message=f"{subject.stack.unreadable} images of the folder were left out.",
-            count=subject.stack.unreadable,
-        )
+    yield from _left_out(subject.stack)
+
+
+def _left_out(stack: ImageStack) -> Iterator[Objection]:
+    localizers = sum(plane.localizer for plane in stack.left_out)
+    reasons = {
+        "marked as localisers (scout views)": localizers,
+        "in other planes than most": len(stack.left_out) - localizers,
+        "damaged, without a position, or of several frames": stack.unreadable,
+    }
+    total = sum(reasons.values())
+    if total:
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+        message = f"{total} images were left out: {told}."
+        yield Objection(code="images-left-out", message=message, count=total)
 
 
 def _patient(subject: Subject) -> Iterator[Objection]:
@@ -37,7 +46,7 @@ def _patient(subject: Subject) -> Iterator[Objection]:
     differing = [
         keyword
         for keyword, value in theirs.items()
-        if (bytes_of(ours, keyword) or b"").strip(b" \0") != value.strip(b" \0")
+        if _compared(keyword, bytes_of(ours, keyword) or b"") != _compared(keyword, value)
     ]
     if "PatientID" in differing:
         yield Objection(code="other-patient", message="PatientID is not the CT's.")
@@ -46,6 +55,14 @@ def _patient(subject: Subject) -> Iterator[Objection]:
         yield Objection(
             code="patient-differs", message=f"Not the CT's: {', '.join(differing)}.", count=len(differing)
         )
+
+
+def _compared(keyword: str, value: bytes) -> bytes:
+    """A value without padding; of a name without what may be left out at its end (PS3.5 6.2.1, 6.2 PN)."""
+    value = value.strip(b" \0")
+    if keyword != "PatientName":
+        return value
+    return b"=".join(group.rstrip(b"^ ") for group in value.split(b"=")).rstrip(b"=")
 
 
 def _study_and_series(subject: Subject) -> Iterator[Objection]:
@@ -107,7 +124,7 @@ def _image_list(subject: Subject) -> Iterator[Objection]:
     if not entries:
         yield Objection(code="no-image-list", message="It does not list the images that it was drawn on.")
         return
-    present = {uid for each in subject.stacks.values() for uid in each.index_of}
+    present = {uid for each in subject.stacks.values() for uid in each.sop_classes}
     missing = [uid for uid, _ in entries if uid not in present]
     if missing:
         yield Objection(
@@ -134,8 +151,7 @@ def _list_and_stack(entries: list[tuple[str, str]], stack: ImageStack) -> Iterat
             message=f"{len(twice)} images are listed more than once, such as {shown_uid(twice[0])}.",
             count=len(twice),
         )
-    kinds = {plane.uid: plane.uids["SOPClassUID"] for plane in stack.planes}
-    wrong = [uid for uid, kind in entries if kinds.get(uid, "") not in {"", kind}]
+    wrong = [uid for uid, kind in entries if stack.sop_classes.get(uid, "") not in {"", kind}]
     if wrong:
         yield Objection(
             code="image-class-differs",

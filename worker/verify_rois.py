@@ -117,6 +117,11 @@ def _observations(laid: LaidRoi) -> Iterator[Objection]:
         yield Objection(
             code="type-unknown", message="Its interpreted type is no defined term.", roi=laid.shown
         )
+    codes = [code for item in laid.roi.observed for code in items_of(item, "RTROIIdentificationCodeSequence")]
+    bare = sum(not text_of(code, "ContextGroupVersion") for code in codes)
+    if bare:
+        message = "Its identification code has no Context Group Version."
+        yield Objection(code="code-version", message=message, roi=laid.shown, count=bare)
 
 
 def _drawing(laid: LaidRoi) -> Iterator[Objection]:

@@ -61,6 +61,8 @@ def read_subject(rtstruct: Path, images: Path) -> Subject:
     Raises:
         NotStructureSet: the file is none.
         NoDicom: the folder holds no image.
+        NotCT: it holds images of several frames only.
+        UnreadableInstance: a deflated image is damaged.
     """
     structure_set = read_structure_set(rtstruct)
     stacks = read_images(images)
@@ -77,7 +79,7 @@ def read_subject(rtstruct: Path, images: Path) -> Subject:
 
 def _series(structure_set: VendorStructureSet, stacks: Mapping[str, ImageStack]) -> str:
     """The series that it lists, else that its contours name, else the one of most images."""
-    series_of = {uid: name for name, stack in stacks.items() for uid in stack.index_of}
+    series_of = {uid: name for name, stack in stacks.items() for uid in stack.sop_classes}
     listed = Counter(uid for uid in structure_set.listed_images().values() if uid in stacks)
     named = Counter(
         series_of[uid]

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from service import terminal
-from worker.errors import Rejected
+from worker.errors import PenumbraError
 
 if TYPE_CHECKING:
     from worker.verify import Verification
@@ -38,7 +38,7 @@ def verify(
 
     try:
         verification = run(rtstruct, ct_dir)
-    except Rejected as reason:
+    except PenumbraError as reason:
         if as_json:
             terminal.output.print_json(json.dumps({"reason": reason.as_reason()}))
         terminal.errors.print(str(reason), markup=False)

@@ -134,6 +134,15 @@ def put(keyword, value) -> Callable:
     return lambda dataset: setattr(dataset, keyword, value)
 
 
+def coded(dataset, version=None) -> None:
+    """An identification code as Eclipse writes it, or without the version that it asks for."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "15900", "FMA", "Urinary bladder"
+    if version is not None:
+        item.ContextGroupVersion = version
+    dataset.RTROIObservationsSequence[0].RTROIIdentificationCodeSequence = [item]
+
+
 def second_frame(dataset) -> None:
     roi(dataset, 1).ReferencedFrameOfReferenceUID = "1.2.99"
 
@@ -151,6 +160,9 @@ EDITS = {
     "ds-length": lambda d: rewrite(contour(d), points_of(contour(d)) + 1e-4, 15),
     "contour-data-length": lambda d: rewrite(contour(d), circle(12, 2500, points_of(contour(d))[0, 2]), 7),
     "wrong-sop-class": put("SOPClassUID", "1.2.840.10008.5.1.4.1.1.481.2"),
+    "wrong-modality": put("Modality", "CT"),
+    "no-series-date": remove("SeriesTime"),
+    "code-version": coded,
     "meta-differs": lambda d: setattr(d.file_meta, "MediaStorageSOPInstanceUID", "1.2.3.4"),
     "other-patient": put("PatientID", "Somebody"),
     "patient-differs": put("PatientName", "Somebody^Else"),
@@ -286,6 +298,29 @@ def test_the_series_is_chosen_that_it_was_drawn_on(small, tmp_path, draw):
     verification = verify(small.rs, tmp_path)
     assert verification.series_instance_uid == small.series.series_instance_uid
     assert [o.code for o in verification.objections] == ["several-series"]
+
+
+def test_a_code_with_its_version_is_left_in_peace(objections):
+    assert not objections(lambda dataset: coded(dataset, "20161209"))
+
+
+def test_a_contour_that_names_its_image_by_another_class_is_found(objections):
+    def edit(dataset):
+        contour(dataset).ContourImageSequence[0].ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+
+    found = objections(edit)
+    assert set(found) == {"image-class-differs"} and found["image-class-differs"].roi == (1, "Ball")
+
+
+@pytest.mark.parametrize("ends", ["", "^", "^^^", "^^^=", "^ ^==", " "])
+def test_what_may_be_left_out_of_a_name_makes_no_other_patient(objections, ends):
+    """PS3.5 6.2: trailing components and groups that are empty, with their delimiters, and padding."""
+    assert not objections(lambda d: setattr(d, "PatientName", f"{d.PatientName}{ends}"))
+
+
+@pytest.mark.parametrize("name", ["Quasimodo", "^Quasimodo^Esmeralda", "Quasimodo^Esmeralda^^^Dr"])
+def test_another_name_is_told_from_padding(objections, name):
+    assert set(objections(put("PatientName", name))) == {"patient-differs"}
 
 
 def test_a_series_uid_of_images_is_found(objections, small):

@@ -1,0 +1,69 @@
+"""Headers of whatever lies in a folder that is said to hold a CT: nobody has checked them."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from worker.decode import Compressed, inflate
+from worker.instance_files import COMPANIONS, LOCALIZERS, is_dicom
+from worker.transfer_syntaxes import DEFLATED
+from worker.unchecked_values import DAMAGED, bytes_of, file_meta_of, integer_of, text_of
+
+
+def image_headers(folder: Path) -> Iterator[Dataset]:
+    """Everything before the pixels of each DICOM file below a folder; empty of a damaged one.
+
+    Doses, plans and other objects that accompany images are passed over. Deflated instances come last, inflated by one
+    child process with limits, for a few kilobytes may become gigabytes.
+
+    Raises:
+        UnreadableInstance: a deflated instance is cut off, damaged, or larger than an instance may be.
+        DecoderMissing: the child process did not start.
+    """
+    deflated: list[Compressed] = []
+    for number, path in enumerate(sorted(p for p in folder.rglob("*") if p.is_file()), start=1):
+        try:
+            if not is_dicom(path):
+                continue
+            meta = file_meta_of(path)
+            if text_of(meta, "MediaStorageSOPClassUID").startswith(COMPANIONS):
+                continue
+            if text_of(meta, "TransferSyntaxUID") == DEFLATED:
+                deflated.append(Compressed(path=path, label=f"(file {number}, by name)", syntax=DEFLATED))
+                continue
+            header: Dataset = dcmread(path, stop_before_pixels=True, force=True)
+        except DAMAGED:
+            header = Dataset()
+        if not text_of(header, "SOPClassUID").startswith(COMPANIONS):
+            yield header
+    for spooled in inflate(deflated):
+        yield _parsed(spooled.read())
+
+
+def is_localizer(header: Dataset) -> bool:
+    """By Image Type value 3 (PS3.3 C.8.2.1.1.1), or what vendors write there."""
+    kinds = (bytes_of(header, "ImageType") or b"").upper().split(b"\\")
+    return any(kind.decode("latin-1").strip(" \0") in LOCALIZERS for kind in kinds)
+
+
+def has_frames(header: Dataset) -> bool:
+    """Whether an instance holds several frames, each with a place of its own (PS3.3 C.7.6.16)."""
+    frames = integer_of(header, "NumberOfFrames")
+    return "PerFrameFunctionalGroupsSequence" in header or (frames is not None and frames > 1)
+
+
+def kind_of(header: Dataset) -> str:
+    """Name of an instance's SOP class, if the standard has it."""
+    kind = UID(text_of(header, "SOPClassUID"))
+    return kind.name if kind.is_valid and kind.name != kind else "images of unknown kind"
+
+
+def _parsed(data: bytes) -> Dataset:
+    try:
+        return dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+    except DAMAGED:
+        return Dataset()
