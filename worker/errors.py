@@ -4,6 +4,7 @@ PenumbraError
 ├── Rejected                 the input is not ours to contour
 │   ├── NoDicom, NotCT, TooFewSlices, MixedSeries, MissingSlices, TiltedSlices, DuplicatePosition
 │   ├── UnreadableInstance, MissingAttribute, UnsupportedTransferSyntax
+│   ├── LossyImages
 │   └── NoPelvis, ShiftedCTNumbers, NoTarget, NotCalibrated, UnsafeArchive, TooLarge
 ├── Failed                   the input was fine, we were not
 │   └── ResultImplausible, RoundTripFailed, BundleInvalid, WorkerLost, DecoderMissing
@@ -128,6 +129,13 @@ class UnsupportedTransferSyntax(Rejected):
 
     code = "transfer-syntax"
     default_remedy = "Send the series uncompressed (Explicit or Implicit VR Little Endian)."
+
+
+class LossyImages(Rejected):
+    """Images are readable now, but were once compressed with loss."""
+
+    code = "lossy"
+    default_remedy = "Send the original images, which were never compressed with loss."
 
 
 class NoPelvis(Rejected):

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.body_measures import STEP_MM, BodyMeasures, measure_body
-from worker.errors import NoPelvis, ShiftedCTNumbers, TooFewSlices
+from worker.errors import LossyImages, NoPelvis, ShiftedCTNumbers, TooFewSlices
 from worker.finding import Finding
 from worker.series import MIN_SLICES, CTSeries
+from worker.unchecked_values import numbers_of, text_of
 
 AIR_HU: Final = -1000
 METAL_HU: Final = 2500
@@ -27,16 +28,30 @@ ENOUGH_MIDLINE_MM3: Final = 20_000.0
 SHIFTED_TISSUE_HU: Final = 700
 SHORT_MM: Final = 160.0
 THICK_MM: Final = 4.0  # the networks see slices every 3 mm
+END_MM: Final = 12.0
+HIP_MM2: Final = (
+    900.0  # of bone on each side: above the ischia's lower ends; below them only the femurs are left
+)
+MIDLINE_MM2: Final = 300.0  # of bone in the midline: symphysis in front, sacrum and spine behind
+LEAST_TISSUE_HU: Final = -400
+MUSCLE_HU: Final = (-20, 110)
+MIN_MUSCLE: Final = 0.08  # of soft tissue; a quarter and more in phantoms
+LOSSY: Final = "LossyImageCompression"
 METAL_MM3: Final = 1000.0
 
 
-def check_series(series: CTSeries) -> tuple[Finding, ...]:
+def check_series(series: CTSeries, *, accept_lossy: bool = False) -> tuple[Finding, ...]:
     """Findings about a series that may be contoured, beside those that reading made.
+
+    Args:
+        series: the CT.
+        accept_lossy: whether images that were once compressed with loss are a finding only.
 
     Raises:
         TooFewSlices: fewer than 20 slices.
         NoPelvis: the image cannot show a pelvis.
-        ShiftedCTNumbers: it does, but air is far from -1000 HU.
+        ShiftedCTNumbers: it does, but air reads far above -1000 HU.
+        LossyImages: images were once compressed with loss, and that is not accepted.
     """
     if len(series.hu) < MIN_SLICES:
         raise TooFewSlices(f"The series has {len(series.hu)} slices; at least {MIN_SLICES} are needed.")
@@ -51,7 +66,18 @@ def check_series(series: CTSeries) -> tuple[Finding, ...]:
         raise ShiftedCTNumbers(
             f"Air reads about {AIR_HU + offset:.0f} HU, not -1000: all CT numbers of the series are shifted."
         )
-    return (*_doubts(series, body), *_doubts_of_ct_numbers(series, body, offset))
+    lossy = _about_loss(series)
+    if lossy and not accept_lossy:
+        raise LossyImages(f"{lossy} Loss moves edges and changes CT numbers.")
+    findings = [*_doubts(series, body), *_doubts_of_ct_numbers(series, body, offset)]
+    if not offset and _reads_low(coarse):
+        findings.append(
+            Finding(
+                code="hu-offset",
+                message="Hardly any tissue reads as high as muscle does: the CT numbers seem shifted downwards.",
+            )
+        )
+    return (*findings, Finding(code="lossy", message=lossy)) if lossy else tuple(findings)
 
 
 def _air_offset(hu: NDArray[np.int16]) -> float:
@@ -68,6 +94,23 @@ def _air_offset(hu: NDArray[np.int16]) -> float:
     offset = float(edges[common[0]] + 10 - AIR_HU)
     shifted = offset < 500 or float(np.mean(values > SHIFTED_TISSUE_HU)) > 0.15
     return offset if offset > AIR_TOLERANCE_HU and shifted else 0.0
+
+
+def _reads_low(hu: NDArray[np.int16]) -> bool:
+    """Whether CT numbers seem shifted downwards: air is cut off at -1024 and cannot tell, so muscle must."""
+    tissue = hu[(hu > LEAST_TISSUE_HU) & (hu < MUSCLE_HU[1])]
+    return len(tissue) > 0 and float(np.mean(tissue > MUSCLE_HU[0])) < MIN_MUSCLE
+
+
+def _about_loss(series: CTSeries) -> str:
+    """How many images say that they were once compressed with loss (PS3.3 C.7.6.1.1.5); empty if none does."""
+    with_loss = [text_of(h, "SOPInstanceUID") for h in series.headers if text_of(h, LOSSY) == "01"]
+    if not with_loss:
+        return ""
+    return (
+        f"{len(with_loss)} of {len(series.headers)} images were once compressed with loss, the first of them "
+        f"instance {with_loss[0]}."
+    )
 
 
 def _check_pelvis(body: BodyMeasures, step_mm: float) -> None:
@@ -96,11 +139,15 @@ def _doubts(series: CTSeries, body: BodyMeasures) -> Iterator[Finding]:
     if len(series.hu) * step_mm < SHORT_MM:
         yield Finding(
             code="short-coverage",
-            message=f"The series covers {len(series.hu) * step_mm / 10:.0f} cm: structures may be cut off.",
+            message=f"The series covers {len(series.hu) * step_mm / 10:.0f} cm{_short_ends(series, body)}: structures "
+            "may be cut off.",
         )
-    if step_mm > THICK_MM:
+    apart_mm, thick_mm = _largest_step_mm(series), _greatest_thickness_mm(series)
+    if round(max(apart_mm, thick_mm), 1) > THICK_MM:
+        thick = f" and up to {thick_mm:.1f} mm thick" if thick_mm else ""
         yield Finding(
-            code="thick-slices", message=f"The slices are {step_mm:.1f} mm apart: check the ends of organs."
+            code="thick-slices",
+            message=f"The slices are up to {apart_mm:.1f} mm apart{thick}: check the ends of organs.",
         )
     if max(series.grid.spacing_mm[:2]) > COARSE_MM:
         yield Finding(
@@ -115,6 +162,32 @@ def _doubts(series: CTSeries, body: BodyMeasures) -> Iterator[Finding]:
             message="Sacrum and spine seem to lie at the front of the body: the image may be mirrored or turned, "
             "whatever its orientation says. Compare left and right before use.",
         )
+
+
+def _largest_step_mm(series: CTSeries) -> float:
+    normal = np.asarray(series.grid.direction)[2::3]
+    return float(np.abs(np.diff(series.slice_positions_mm @ normal)).max())
+
+
+def _greatest_thickness_mm(series: CTSeries) -> float:
+    """Slice Thickness of the thickest slice; 0 where none tells."""
+    told = [numbers_of(header, "SliceThickness", 1) for header in series.headers]
+    return max((float(t[0]) for t in told if t is not None), default=0.0)
+
+
+def _short_ends(series: CTSeries, body: BodyMeasures) -> str:
+    """Which end of the pelvis the bones say is missing, as the message goes on; empty where they do not tell."""
+    towards_head = 1 if series.grid.direction[8] > 0 else -1
+    side, midline, back = (
+        values[::towards_head]
+        for values in (body.side_bone_mm2, body.midline_bone_mm2, body.midline_bone_back_mm)
+    )
+    n = max(1, round(END_MM / series.grid.spacing_mm[2]))
+    feet = float(np.median(side[:n])) > HIP_MM2 or float(np.median(midline[:n])) > MIDLINE_MM2
+    head = float(np.median(midline[-n:])) < MIDLINE_MM2 or float(np.median(back[-n:])) < 0
+    if feet and head:
+        return " and is short at both ends"
+    return " and is short at the feet's end" if feet else " and is short at the head's end" if head else ""
 
 
 def _midline_bone_in_front(body: BodyMeasures, step_mm: float) -> bool:
@@ -144,5 +217,3 @@ def _doubts_of_ct_numbers(series: CTSeries, body: BodyMeasures, offset: float) -
     metal_mm3 = np.count_nonzero(series.hu > METAL_HU) * series.grid.voxel_mm3
     if metal_mm3 > METAL_MM3:
         yield Finding(code="metal", message=f"There are {metal_mm3 / 1000:.0f} cc of metal: check streaks.")
-    if str(series.headers[0].get("LossyImageCompression", "")) == "01":
-        yield Finding(code="lossy", message="The images were once compressed with loss.")

@@ -20,6 +20,9 @@ from worker.unchecked_values import DAMAGED, file_meta_of, text_of
 PIXEL_DATA: Final = (0x7FE0, 0x0010)
 LOCALIZERS: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
 NAMED: Final = 3
+_PICTURES: Final = (
+    "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture, and with a point and a number its multi-frame kin
+)
 _MULTI_FRAME_CT: Final = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _FIRST_TAGS: Final = {struct.pack("<HH", 8, e) for e in (0, 1, 5, 8, 0x12, 0x13, 0x14, 0x16, 0x18)}
 _MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
@@ -102,9 +105,12 @@ def read_ct_headers(folder: Path) -> tuple[list[InstanceFile], list[Finding]]:
     instances = _inflate([i for i in instances if i.sop_class_uid != _MEDIA_DIRECTORY])
     images = [i for i in instances if not i.sop_class_uid.startswith(COMPANIONS)]
     localizers = [i for i in images if _is_localizer(i)]
-    slices = [i for i in images if i not in localizers]
+    pictures = [i for i in images if f"{i.sop_class_uid}.".startswith(f"{_PICTURES}.")]
+    if len(localizers) + len(pictures) == len(images):
+        pictures = []  # nothing but pictures: they are what is refused
+    slices = [i for i in images if i not in localizers and i not in pictures]
     _check_kind(instances, images, slices)
-    return slices, list(_left_out(len(files) - total, len(instances) - len(images), localizers))
+    return slices, list(_left_out(len(files) - total, len(instances) - len(images), localizers, pictures))
 
 
 def _check_kind(
@@ -152,7 +158,9 @@ def _as_one_per_slice(kind: UID) -> str | None:
     )
 
 
-def _left_out(other_files: int, companions: int, localizers: list[InstanceFile]) -> Iterator[Finding]:
+def _left_out(
+    other_files: int, companions: int, localizers: list[InstanceFile], pictures: list[InstanceFile]
+) -> Iterator[Finding]:
     if other_files:
         yield Finding(code="other-files", message=f"{other_files} files that are not DICOM were ignored.")
     if companions:
@@ -162,6 +170,9 @@ def _left_out(other_files: int, companions: int, localizers: list[InstanceFile])
     if localizers:
         message = f"{len(localizers)} localisers (scout views) were ignored: {name_some(localizers)}."
         yield Finding(code="localizers-left-out", message=message)
+    if pictures:
+        message = f"{len(pictures)} pictures (Secondary Capture) were ignored: {name_some(pictures)}."
+        yield Finding(code="pictures-left-out", message=message)
 
 
 def name_some(instances: list[InstanceFile]) -> str:

@@ -37,6 +37,7 @@ USUAL_PLACE_MM: Final = {
     "Rectum": ((-50, 10, -30), (50, 110, 70)),
     "PenileBulb": ((-25, -35, -100), (25, 45, -25)),
 }
+ABOVE_EACH_OTHER: Final = (("Bladder", "CTV"), ("CTV", "PenileBulb"))  # the first lies nearer to the head
 CONTRAST_HU: Final = USUAL_HU["Bladder"][1]
 
 
@@ -54,6 +55,7 @@ def check_result(result: Result) -> tuple[Finding, ...]:
     findings = [f for s in result.structures for f in _of_structure(s, masks[s.name], result)]
     if left is not None and right is not None:
         findings += _unusual_places(middles, (left + right) / 2)
+    findings += _upside_down(middles)
     return tuple(findings)
 
 
@@ -101,6 +103,17 @@ def _unusual_places(
                 "heads. Check its contours."
             )
             yield Finding(code="unusual-place", message=text)
+
+
+def _upside_down(middles: dict[str, NDArray[np.float64]]) -> Iterator[Finding]:
+    """Anatomy from head to feet, whatever the orientation says of which end is which."""
+    for upper, lower in ABOVE_EACH_OTHER:
+        if upper in middles and lower in middles and middles[upper][2] <= middles[lower][2]:
+            text = (
+                f"{upper} lies nearer to the feet than {lower}: head and feet may be exchanged in the image, whatever "
+                "its orientation says. Check the image before any use."
+            )
+            yield Finding(code="upside-down", message=text)
 
 
 def _middle_mm(mask: NDArray[np.bool_], result: Result) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ def prepare_case(task: Task, settings: Settings) -> CaseRecord:
     try:
         _link(task.ct, partial / "ct")
         series = read_even_series(partial / "ct")
-        findings = (*series.findings, *check_series(series))
+        findings = (*series.findings, *check_series(series, accept_lossy=True))
         noted = tuple(Reason(code=f.code, message=f.message) for f in findings)
         return _with_contours(record.model_copy(update={"findings": noted}), series, task, settings)
     except PenumbraError as error:

@@ -79,7 +79,7 @@ def _contour(
     progress(ProgressReport(stage="reading", percent=0.0))
     series = read_series(ct)
     noted += series.findings
-    noted += check_series(series)
+    noted += check_series(series, accept_lossy=settings.accept_lossy)
     bundle = open_bundle(
         request.bundle or settings.bundle, bundles_dir=settings.bundles_dir, device=settings.device
     )

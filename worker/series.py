@@ -31,7 +31,8 @@ MIN_SLICES: Final = 20
 MAX_VOXELS: Final = 400_000_000
 HU_MIN: Final = -1024
 HU_MAX: Final = 32767
-HU_TYPES: Final = frozenset({"", "HU", "US", "HU_MOD"})  # unspecified, as old scanners leave it, too
+HU_TYPES: Final = frozenset({"", "HU", "US", "HU_MOD", "HOUNSFIELD"})  # old scanners leave it unspecified
+NOT_TISSUE_HU: Final = (-500, HU_MAX)  # below or above, a padding value cannot hide anything of the patient
 Default = TypeVar("Default", int, None)
 UPRIGHT: Final = np.cos(np.deg2rad(45))
 
@@ -92,6 +93,7 @@ def read_series(folder: Path) -> CTSeries:
     if np.prod(stack.grid.size_xyz, dtype=np.int64) > MAX_VOXELS:
         raise TooLarge(f"The series has {stack.grid.size_xyz} voxels; at most {MAX_VOXELS} are accepted.")
     ordered = [instances[i] for i in stack.order]
+    findings += _doubt_padding(ordered)
     headers = tuple(instance.header for instance in ordered)
     return CTSeries(
         hu=_read_hu(ordered, stack.grid.shape_zyx),
@@ -181,7 +183,7 @@ def _is_upright(header: Dataset) -> bool:
 def _check_values(instance: InstanceFile) -> None:
     """Stored values must become CT numbers: a slope above zero, and no other quantity (PS3.3 C.11.1.1.2)."""
     kind = instance.text("RescaleType")
-    if kind not in HU_TYPES:
+    if kind.upper() not in HU_TYPES:
         raise NotCT(f"Instance {instance.label} holds values of the type {kind[:16]!r}, not CT numbers (HU).")
     if "RescaleSlope" in instance.header and _numbers(instance, "RescaleSlope", 1)[0] <= 0:
         raise _missing(instance, "RescaleSlope")
@@ -252,16 +254,22 @@ def _read_hu(instances: Sequence[InstanceFile], shape_zyx: tuple[int, int, int])
     hu = np.empty(shape_zyx, dtype=np.int16)
     for target, instance, data in zip(hu, instances, _stored_bytes(instances), strict=True):
         stored = _stored_values(instance, data)
-        slope, intercept = (float(_numbers(instance, k, 1)[0]) for k in ("RescaleSlope", "RescaleIntercept"))
+        slope, intercept = _rescale(instance)
         if slope == 1 and intercept.is_integer() and abs(intercept) < 2**30:
             values: NDArray[np.generic] = stored.astype(np.int32) + np.int32(intercept)
         else:
             values = np.rint(stored * np.float64(slope) + intercept)
         target[:] = np.clip(values, HU_MIN, HU_MAX).reshape(target.shape)
-        padding = _padding(instance, stored)
-        if padding is not None:
-            target[padding.reshape(target.shape)] = HU_MIN
+        padding = _padding_range(instance)
+        if padding is not None and not _hides_tissue(instance, padding):
+            target[((stored >= padding[0]) & (stored <= padding[1])).reshape(target.shape)] = HU_MIN
     return hu
+
+
+def _rescale(instance: InstanceFile) -> tuple[float, float]:
+    """Slope and intercept that make CT numbers of stored values (PS3.3 C.11.1.1.2)."""
+    slope, intercept = (_numbers(instance, k, 1) for k in ("RescaleSlope", "RescaleIntercept"))
+    return float(slope[0]), float(intercept[0])
 
 
 def _stored_bytes(instances: Sequence[InstanceFile]) -> Iterator[bytes]:
@@ -299,11 +307,30 @@ def _stored_values(instance: InstanceFile, stored: bytes) -> NDArray[np.integer]
     return (values << (15 - high_bit)) >> (16 - stored_bits)
 
 
-def _padding(instance: InstanceFile, stored: NDArray[np.integer]) -> NDArray[np.bool_] | None:
-    """Where Pixel Padding Value, or its range, says that there is no image (PS3.3 C.7.5.1.1.2)."""
+def _padding_range(instance: InstanceFile) -> tuple[int, int] | None:
+    """The stored values, least and greatest, that mean that there is no image (PS3.3 C.7.5.1.1.2)."""
     first = _integer(instance, "PixelPaddingValue", None)
     if first is None:
         return None
     last = _integer(instance, "PixelPaddingRangeLimit", first)
-    low, high = sorted((first, last))
-    return (stored >= low) & (stored <= high)
+    return min(first, last), max(first, last)
+
+
+def _hides_tissue(instance: InstanceFile, padding: tuple[int, int]) -> bool:
+    """Whether tissue may have a padding's values, as water has 0 where the intercept is 0."""
+    slope, intercept = _rescale(instance)
+    low, high = (slope * value + intercept for value in padding)
+    return high > NOT_TISSUE_HU[0] and low <= NOT_TISSUE_HU[1]
+
+
+def _doubt_padding(instances: Sequence[InstanceFile]) -> list[Finding]:
+    """A padding among the values of tissue is not believed: it would turn the patient into air."""
+    ranges = [(i, _padding_range(i)) for i in instances]
+    doubted = [i for i, padding in ranges if padding is not None and _hides_tissue(i, padding)]
+    if not doubted:
+        return []
+    message = (
+        f"Pixel Padding Value of {len(doubted)} instances is a CT number that tissue may have, so it was not taken "
+        f"for padding: {name_some(doubted)}."
+    )
+    return [Finding(code="padding-ignored", message=message)]

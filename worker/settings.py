@@ -44,6 +44,9 @@ class WorkerSettings(BaseSettings):
     passes: int = Field(default=50, ge=1, le=1000)
     seed: int = Field(default=0, ge=0)
 
+    accept_lossy: bool = False
+    """Whether images that were once compressed with loss are contoured all the same, with a finding."""
+
     lease_s: float = Field(default=60.0, gt=0)
     """A claim is void this long after its last renewal."""
 

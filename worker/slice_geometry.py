@@ -32,6 +32,8 @@ RUN_STEPS: Final = 4
 MULTIPLE_TOLERANCE: Final = 0.05
 UNEVEN_STEPS: Final = 0.2
 UNEVEN_NOTED_MM: Final = 0.05
+SAME_PLACE_MM: Final = 0.01  # how far a pixel may lie from where the first slice's axes and spacing put it
+TO_SORT_MM: Final = 1.0  # the same before sorting, which needs no more
 MAX_ANGLE: Final = np.deg2rad(0.5)
 MAX_SHIFT_MM: Final = 0.5
 
@@ -79,12 +81,14 @@ def stack_slices(planes: Sequence[SlicePlane], frame_of_reference_uid: str) -> S
         TiltedSlices: the planes are oblique, or do not stack at right angles.
         DuplicatePosition, MissingSlices: as they say.
     """
-    _check_alike(planes)
+    _check_alike(planes, within_mm=TO_SORT_MM)
     normal = planes[0].normal
     heights = np.array([plane.position_mm @ normal for plane in planes])
     order = np.argsort(heights, kind="stable")
     ordered = [planes[i] for i in order]
-    _check_transverse(ordered[0])
+    _check_alike(ordered, within_mm=SAME_PLACE_MM)
+    for plane in ordered:
+        _check_transverse(plane)
     _check_duplicates(ordered, heights[order])
     _check_straight(ordered, normal)
     _check_gaps(ordered, heights[order])
@@ -106,19 +110,24 @@ def stack_slices(planes: Sequence[SlicePlane], frame_of_reference_uid: str) -> S
     )
 
 
-def _check_alike(planes: Sequence[SlicePlane]) -> None:
+def _check_alike(planes: Sequence[SlicePlane], *, within_mm: float) -> None:
+    """The first slice's axes and pixel spacing must hold for all, for contours are drawn with them."""
     first = planes[0]
+    edges = _edges_mm(first)
     for plane in planes[1:]:
-        alike = (
-            plane.shape == first.shape
-            and np.allclose(plane.spacing_mm, first.spacing_mm, atol=1e-3)
-            and np.allclose(plane.orientation, first.orientation, atol=2e-3)
-        )
-        if not alike:
+        off_mm = float(np.linalg.norm(_edges_mm(plane) - edges, axis=1).sum())  # at most, at the far corner
+        if plane.shape != first.shape or off_mm > within_mm:
             raise MixedSeries(
                 f"Instances {first.label} and {plane.label} differ in size, pixel spacing or orientation, "
                 "so they are not slices of one volume."
             )
+
+
+def _edges_mm(plane: SlicePlane) -> NDArray[np.float64]:
+    """From the first pixel's centre to that of the last in its row, and of the last in its column (2, 3), mm."""
+    (rows, columns), (between_rows, between_columns) = plane.shape, plane.spacing_mm
+    lengths = np.array([(columns - 1) * between_columns, (rows - 1) * between_rows])
+    return np.asarray(plane.orientation.reshape(2, 3) * lengths[:, None])
 
 
 def _check_transverse(plane: SlicePlane) -> None:

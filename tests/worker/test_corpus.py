@@ -61,7 +61,8 @@ class Variant:
     `change(dataset, n)` edits instance n, or returns False to drop it; `folder(path, draw)` edits the folder;
     `syntax` is the encoding the files get at last. `z_mm` are the slices' positions, if not evenly spaced.
     `refused` is the code of the refusal expected, `finding` that of a finding. `coarse` slices cut the spheres too
-    seldom for their areas to sum up to the volume; the contours must be right all the same.
+    seldom for their areas to sum up to the volume; the contours must be right all the same. `corner_hu` is what the
+    first three rows and columns must read.
     """
 
     direction: tuple = AXIAL
@@ -75,6 +76,7 @@ class Variant:
     refused: str | None = None
     finding: str | None = None
     coarse: bool = False
+    corner_hu: int | None = None
 
 
 def stored(values, **attributes):
@@ -88,6 +90,8 @@ def stored(values, **attributes):
         new = np.rint(values(hu, n) if values.__code__.co_argcount == 2 else values(hu)).astype(np.int64)
         dataset.PixelData = new.astype(kind).tobytes()
         dataset["PixelData"].VR = "OW"
+        if "PixelPaddingValue" in dataset:
+            dataset["PixelPaddingValue"].VR = "SS"
 
     return change
 
@@ -236,11 +240,25 @@ VARIANTS = {
     "another rescale on each slice": Variant(
         change=stored(lambda hu, n: hu + 1000 + n, RescaleIntercept=lambda n: str(-1000 - n))
     ),
-    "padding value": Variant(change=padded(-2000, -2000, PixelPaddingValue=-2000)),
+    "padding value": Variant(change=padded(124, 124, PixelPaddingValue=124), corner_hu=-1024),
     "padding range": Variant(
-        change=padded(-2100, -2000, PixelPaddingValue=-2000, PixelPaddingRangeLimit=-2100)
+        change=padded(84, 124, PixelPaddingValue=124, PixelPaddingRangeLimit=84), corner_hu=-1024
     ),
-    "padding that is not declared": Variant(change=padded(-2000, -2000)),
+    "padding that is not declared": Variant(change=padded(124, 124), corner_hu=-900),
+    "padding below all CT numbers": Variant(
+        change=padded(-2000, -2000, PixelPaddingValue=-2000), corner_hu=-1024
+    ),
+    "padding that tissue may have": Variant(
+        change=padded(724, 724, PixelPaddingValue=724), corner_hu=-300, finding="padding-ignored"
+    ),
+    "padding range that reaches tissue": Variant(
+        change=padded(124, 124, PixelPaddingValue=124, PixelPaddingRangeLimit=1024),
+        corner_hu=-900,
+        finding="padding-ignored",
+    ),
+    "signed values, intercept 0 and padding 0": Variant(
+        change=stored(lambda hu: hu, RescaleIntercept="0", PixelPaddingValue=0), finding="padding-ignored"
+    ),
     "rescale missing": Variant(change=setting(RescaleSlope=None), refused="missing-attribute"),
     "rescale slope zero": Variant(written={"RescaleSlope": "0"}, refused="missing-attribute"),
     "electron density": Variant(written={"RescaleType": "ED"}, refused="not-ct"),
@@ -398,6 +416,7 @@ def test_every_variant_is_contoured_right_or_refused_for_what_it_is(name, draw, 
         assert re.search(r"2\.25\.\d+|2 series", caught.value.message), "no instance is named"
         return
     series = read_series(folder)
+    assert variant.corner_hu is None or (series.hu[:, :3, :3] == variant.corner_hu).all()
     assert variant.finding in (None, *(f.code for f in series.findings))
     path = tmp_path / "rtstruct.dcm"
     fields = fields_of(series)

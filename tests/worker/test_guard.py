@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
-from worker.errors import NoPelvis, ShiftedCTNumbers, TooFewSlices
+from worker.errors import LossyImages, NoPelvis, ShiftedCTNumbers, TooFewSlices
 from worker.finding import Finding
 from worker.guard import check_series
 
@@ -164,12 +164,69 @@ def test_a_body_that_fills_the_image_is_not_taken_for_shifted(draw, series_of):
     assert codes_of(check_series(series_of(draw.pelvis(grid), grid))) == COARSE | {"body-cut-off"}
 
 
-def test_metal_short_coverage_and_lossy_images_are_noted(draw, series_of):
+def test_metal_and_short_coverage_are_noted(draw, series_of):
     grid = draw.grid((120, 90, 40), (4.0, 4.0, 3.0))
     hu = draw.pelvis(grid)
     hu[10:14, 40:46, 80:84] = 3000
-    found = check_series(series_of(hu, grid, LossyImageCompression="01"))
-    assert codes_of(found) == COARSE | {"metal", "short-coverage", "lossy"}
+    assert codes_of(check_series(series_of(hu, grid))) == COARSE | {"metal", "short-coverage"}
+
+
+@pytest.mark.parametrize("position", ["HFS", "FFS"])
+@pytest.mark.parametrize(
+    ("from_mm", "slices", "told"),
+    [
+        (-118, 40, "short at the head's end"),
+        (-40, 40, "short at the feet's end"),
+        (-40, 23, "short at both ends"),
+        (-90, 50, "15 cm: structures"),
+    ],
+)
+def test_short_coverage_says_which_end_is_short(draw, series_of, position, from_mm, slices, told):
+    direction = POSITIONS[position]
+    start = from_mm if direction[8] > 0 else from_mm + 3 * (slices - 1)
+    grid = draw.grid(
+        (120, 90, slices),
+        (4.0, 4.0, 3.0),
+        direction=direction,
+        origin_mm=(-238.0 * direction[0], -178.0, float(start)),
+    )
+    hu = draw.pelvis(grid)
+    p = draw.points(grid)
+    if told.endswith("both ends"):
+        hu[(np.abs(p[..., 1] - 80) < 20) & (np.abs(p[..., 0]) < 40)] = 40  # no sacrum yet
+    (message,) = [f.message for f in check_series(series_of(hu, grid)) if f.code == "short-coverage"]
+    assert told in message
+
+
+def test_one_lossy_image_is_enough_to_refuse_unless_loss_is_accepted(draw, series_of, pelvis_grid):
+    series = series_of(draw.pelvis(pelvis_grid), pelvis_grid)
+    lossy = Dataset()
+    lossy.LossyImageCompression, lossy.SOPInstanceUID = "01", "1.2.3.7"
+    series = replace(series, headers=(*series.headers[:7], lossy, *series.headers[8:]))
+    with pytest.raises(LossyImages, match=r"1 of 60 images .* instance 1\.2\.3\.7"):
+        check_series(series)
+    found = check_series(series, accept_lossy=True)
+    assert codes_of(found) == COARSE | {"lossy"}
+
+
+def test_one_step_or_one_slice_that_is_thick_is_enough_to_note(draw, series_of, pelvis_grid):
+    series = series_of(draw.pelvis(pelvis_grid), pelvis_grid, SliceThickness="3")
+    assert codes_of(check_series(series)) == COARSE
+    thick = Dataset()
+    thick.SliceThickness = "5"
+    one = replace(series, headers=(*series.headers[:-1], thick))
+    (message,) = [f.message for f in check_series(one) if f.code == "thick-slices"]
+    assert "3.0 mm apart and up to 5.0 mm thick" in message
+    moved = series.slice_positions_mm.copy()
+    moved[40:, 2] += 2
+    assert "thick-slices" in codes_of(check_series(replace(series, slice_positions_mm=moved)))
+
+
+@pytest.mark.parametrize("shift", [-60, -150, -200])
+def test_a_shift_downwards_is_noted_although_air_cannot_tell(draw, series_of, pelvis_grid, shift):
+    codes = codes_of(check_series(series_of(draw.pelvis(pelvis_grid) + shift, pelvis_grid)))
+    assert codes & {"hu-offset", "fat-hu"}
+    assert shift > -100 or "hu-offset" in codes
 
 
 def test_findings_of_reading_are_not_repeated(draw, series_of, pelvis_grid):

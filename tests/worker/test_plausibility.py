@@ -56,6 +56,22 @@ def test_places_are_measured_in_the_patient_and_not_in_the_image(make):
     assert findings(make(direction=DOWN)) == set()
 
 
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_anatomy_whose_head_and_feet_are_exchanged_is_noticed(make, direction):
+    exchanged = {"CTV": (0, 0, 20), "Bladder": (0, 0, -40), "PenileBulb": (0, 0, 120)}
+    found = findings(make(moved=exchanged, direction=direction))
+    assert {("upside-down", "Bladder"), ("upside-down", "CTV")} <= found
+
+
+@pytest.mark.parametrize("name", ["Bladder", "PenileBulb"])
+def test_what_was_not_found_is_not_taken_for_upside_down(make, name):
+    result = make(moved={"CTV": (0, 0, 40 if name == "Bladder" else -60)})
+    left = tuple(s for s in result.structures if s.name not in {"Bladder", "PenileBulb"} - {name})
+    assert "upside-down" in {f.code for f in check_result(replace(result, structures=left))}
+    none = tuple(s for s in left if s.name != name)
+    assert "upside-down" not in {f.code for f in check_result(replace(result, structures=none))}
+
+
 def test_contrast_in_the_bladder_is_a_finding_of_its_own(make):
     assert findings(make(hu={"Bladder": 250})) == {("bladder-contrast", "Bladder")}
 

@@ -11,6 +11,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     MRImageStorage,
     RTPlanStorage,
+    SecondaryCaptureImageStorage,
 )
 
 from worker.errors import (
@@ -89,9 +90,9 @@ def test_rescale_padding_and_unsigned_values_become_hu(make_ct, syntax):
     path = sorted(folder.iterdir())[4]
     dataset = dcmread(path)
     stored = np.full((dataset.Rows, dataset.Columns), 600, "<u2")
-    stored[0, 0], stored[0, 1], stored[0, 2] = 65535, 763, 0
+    stored[0, 0], stored[0, 1], stored[0, 2] = 65535, 263, 0
     dataset.PixelData = stored.tobytes()
-    dataset.add_new("PixelPaddingValue", "US", 763)
+    dataset.add_new("PixelPaddingValue", "US", 263)
     dataset.save_as(path)
     hu = read_series(folder).hu[4]
     assert hu[1, 1] == 0
@@ -217,6 +218,35 @@ def test_an_mr_series_is_refused_by_name_even_if_short(make_ct):
 def test_enhanced_ct_is_refused(make_ct):
     with pytest.raises(NotCT, match="Enhanced CT Image Storage"):
         read_series(make_ct(SOPClassUID=EnhancedCTImageStorage))
+
+
+def picture_of(path, target):
+    """A dose report as scanners send it: a picture in a series of its own."""
+    dataset = dcmread(path)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.5"
+    dataset.SeriesInstanceUID = "2.25.6"
+    dataset.save_as(target)
+
+
+def test_a_dose_report_beside_the_slices_is_set_aside_and_named(make_ct):
+    folder = make_ct()
+    picture_of(sorted(folder.iterdir())[0], folder / "dose")
+    series = read_series(folder)
+    (finding,) = series.findings
+    assert len(series.hu) == 22 and finding.code == "pictures-left-out" and "2.25.5" in finding.message
+
+
+def test_pictures_alone_are_no_series(make_ct, tmp_path):
+    (tmp_path / "in").mkdir()
+    picture_of(sorted(make_ct().iterdir())[0], tmp_path / "in" / "dose")
+    with pytest.raises(NotCT, match="Secondary Capture"):
+        read_series(tmp_path / "in")
+
+
+@pytest.mark.parametrize("kind", ["HU", "hu", "HOUNSFIELD"])
+def test_ct_numbers_are_known_however_their_type_is_spelt(make_ct, kind):
+    assert len(read_series(make_ct(RescaleType=kind)).hu) == 22
 
 
 def test_only_localizers_are_no_series(make_ct):

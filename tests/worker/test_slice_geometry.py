@@ -1,5 +1,7 @@
 """Where uneven spacing ends and a missing slice begins."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -87,6 +89,34 @@ def test_positions_rounded_by_the_scanner_make_a_regular_grid(step, count, seed)
     grid = stack_slices(planes_at(heights), "1.2.3").grid
     assert not grid.is_uneven
     assert grid.spacing_mm[2] == pytest.approx((heights[-1] - heights[0]) / (count - 1))
+
+
+def turned(angle):
+    return np.array([np.cos(angle), np.sin(angle), 0, -np.sin(angle), np.cos(angle), 0])
+
+
+@pytest.mark.parametrize(
+    ("change", "accepted"),
+    [
+        ({"orientation": turned(5e-6)}, True),  # five thousandths of a millimetre at the far corner
+        ({"orientation": turned(3e-5)}, False),
+        ({"orientation": turned(1.9e-3)}, False),
+        ({"orientation": np.array([1, 0, 0, 0, 1, 3e-5])}, False),
+        ({"spacing_mm": (0.977, 0.977 + 5e-6)}, True),
+        ({"spacing_mm": (0.977, 0.978)}, False),
+        ({"spacing_mm": (0.97703, 0.977)}, False),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 11, 21])
+def test_one_slice_with_other_axes_is_refused_before_its_contours_are_off(change, accepted, at):
+    """By more than the hundredth of a millimetre that a contour's place may be wrong."""
+    planes = [replace(p, spacing_mm=(0.977, 0.977), shape=(512, 512)) for p in planes_at(np.arange(22) * 3.0)]
+    planes[at] = replace(planes[at], **change)
+    if accepted:
+        stack_slices(planes, "1.2.3")
+        return
+    with pytest.raises(MixedSeries, match=rf"Instances .*\b{planes[at].label}\b.* differ"):
+        stack_slices(planes, "1.2.3")
 
 
 def acquisitions(heights, numbers):
