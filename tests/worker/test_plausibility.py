@@ -65,11 +65,15 @@ def test_anatomy_whose_head_and_feet_are_exchanged_is_noticed(make, direction):
 
 @pytest.mark.parametrize("name", ["Bladder", "PenileBulb"])
 def test_what_was_not_found_is_not_taken_for_upside_down(make, name):
-    result = make(moved={"CTV": (0, 0, 40 if name == "Bladder" else -60)})
+    result = make(moved={"CTV": (0, 0, 55 if name == "Bladder" else -60)})
     left = tuple(s for s in result.structures if s.name not in {"Bladder", "PenileBulb"} - {name})
     assert "upside-down" in {f.code for f in check_result(replace(result, structures=left))}
     none = tuple(s for s in left if s.name != name)
     assert "upside-down" not in {f.code for f in check_result(replace(result, structures=none))}
+
+
+def test_a_bladder_that_lies_low_is_not_taken_for_upside_down(make):
+    assert "upside-down" not in {f.code for f in check_result(make(moved={"Bladder": (0, 0, -42)}))}
 
 
 def test_contrast_in_the_bladder_is_a_finding_of_its_own(make):
