@@ -35,6 +35,8 @@ HIP_MM2: Final = (
 MIDLINE_MM2: Final = 300.0  # of bone in the midline: symphysis in front, sacrum and spine behind
 LEAST_TISSUE_HU: Final = -400
 MUSCLE_HU: Final = (-20, 110)
+SPINE_MM2: Final = 300.0  # of bone in the midline, on average over a third of the scan
+EXCHANGED: Final = 4.0  # so many times more of it at the feet's end than at the head's
 MIN_MUSCLE: Final = 0.08  # of soft tissue; a quarter and more in phantoms
 LOSSY: Final = "LossyImageCompression"
 METAL_MM3: Final = 1000.0
@@ -162,6 +164,12 @@ def _doubts(series: CTSeries, body: BodyMeasures) -> Iterator[Finding]:
             message="Sacrum and spine seem to lie at the front of the body: the image may be mirrored or turned, "
             "whatever its orientation says. Compare left and right before use.",
         )
+    if _midline_bone_at_the_feet(series, body):
+        yield Finding(
+            code="orientation-doubt",
+            message="Sacrum and spine seem to lie at the feet's end: head and feet may be exchanged in the image, "
+            "whatever its orientation says. Check the image before use.",
+        )
 
 
 def _largest_step_mm(series: CTSeries) -> float:
@@ -188,6 +196,17 @@ def _short_ends(series: CTSeries, body: BodyMeasures) -> str:
     if feet and head:
         return " and is short at both ends"
     return " and is short at the feet's end" if feet else " and is short at the head's end" if head else ""
+
+
+def _midline_bone_at_the_feet(series: CTSeries, body: BodyMeasures) -> bool:
+    """Whether the feet's third of the scan has the midline's bone that the head's third should have.
+
+    Sacrum and spine are at the head's end; below the pelvis there is no bone between the legs.
+    """
+    midline = body.midline_bone_mm2[:: 1 if series.grid.direction[8] > 0 else -1]
+    third = max(1, len(midline) // 3)
+    feet, head = float(midline[:third].mean()), float(midline[-third:].mean())
+    return feet > SPINE_MM2 and feet > EXCHANGED * head
 
 
 def _midline_bone_in_front(body: BodyMeasures, step_mm: float) -> bool:

@@ -64,6 +64,8 @@ def test_real_anatomies_pass_even_with_porous_bones(draw, series_of, shared_data
     assert codes_of(check_series(series_of(hu, grid))) == COARSE
     mirrored = check_series(series_of(hu[:, ::-1], grid))
     assert codes_of(mirrored) == COARSE | {"orientation-doubt"}
+    exchanged = check_series(series_of(hu[::-1], grid))
+    assert any("at the feet's end" in f.message for f in exchanged)
 
 
 def test_a_pelvis_on_fine_pixels_and_a_couch_passes(draw, series_of):
@@ -157,6 +159,13 @@ def test_a_mirrored_pelvis_is_doubted_however_the_patient_lies(draw, series_of, 
     hu = draw.pelvis(grid)
     mirrored = hu[:, :, ::-1] if position == "HFDL" else hu[:, ::-1]
     assert "orientation-doubt" in codes_of(check_series(series_of(mirrored, grid)))
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_head_and_feet_exchanged_are_doubted_however_the_patient_lies(draw, series_of, position):
+    grid = draw.grid((120, 120, 60), (4.0, 4.0, 3.0), direction=POSITIONS[position])
+    found = check_series(series_of(draw.pelvis(grid)[::-1], grid))
+    assert ["at the feet's end" in f.message for f in found if f.code == "orientation-doubt"] == [True]
 
 
 def test_a_body_that_fills_the_image_is_not_taken_for_shifted(draw, series_of):
