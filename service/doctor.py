@@ -8,7 +8,7 @@ from service.checks.checked import Checked, bad, good
 from service.checks.connections import check_connections
 from service.checks.software import check_software
 from service.checks.storage import check_storage
-from service.settings import ServiceSettings
+from service.settings import LOOPBACK, ServiceSettings
 
 
 def examine(settings: ServiceSettings | None = None) -> Iterator[Checked]:
@@ -22,10 +22,21 @@ def examine(settings: ServiceSettings | None = None) -> Iterator[Checked]:
 
 
 def _doors(settings: ServiceSettings) -> Iterator[Checked]:
-    token = "no token, this machine only" if settings.api_token is None else "with a token"
-    yield good("REST is open to", f"{settings.api_host}, {token}")
+    yield _rest_door(settings)
     who = [*settings.allowed_senders, *(peer.ae_title for peer in settings.peers)]
     yield good("DICOM is open to", ", ".join(map(str, who)) or f"anybody on {settings.dicom_host}")
+
+
+def _rest_door(settings: ServiceSettings) -> Checked:
+    """Whether it may listen as it is set up; tokens may be in the database only (`penumbra token`)."""
+    what, host = "REST is open to", settings.api_host
+    if settings.api_token is not None:
+        return good(what, f"{host}, with a token")
+    if settings.oidc is not None:
+        return good(what, f"{host}, with a login")
+    if host in LOOPBACK:
+        return good(what, f"{host}, this machine only; a token is asked for once one was made")
+    return good(what, f"{host}, if a token was made: without any it does not start (`penumbra token create`)")
 
 
 def _keeping(settings: ServiceSettings) -> Checked:
