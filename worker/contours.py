@@ -26,9 +26,8 @@ SIMPLIFY_MM: Final = 0.02
 # ContourData must fit into 65,534 bytes, for a peer may encode it in Explicit VR (PS3.3 C.8.8.6). A point
 # takes at most three times nine characters and three backslashes while coordinates stay below ten metres.
 MAX_POINTS: Final = 2180
-MANY_POINTS: Final = 1000  # planning systems grow slow above it
-_MANY_MM: Final = 0.05
-_COARSER_MM: Final = (0.1, 0.3)
+# What a contour of more points may be moved by: many make planning systems slow, too many cannot be written.
+_COARSER_MM: Final = ((1000, 0.05), (MAX_POINTS, 0.1), (MAX_POINTS, 0.3))
 _OuterOffset: TypeAlias = tuple[list[NDArray[np.float64]], list[NDArray[np.uint32]]]
 
 
@@ -163,12 +162,9 @@ def _march(field_yx: NDArray[np.floating], threshold: float) -> list[list[NDArra
 
 def _within_limit(rings: Sequence[Ring], spacing_mm: tuple[float, float]) -> Sequence[Ring]:
     """Simplify a long contour further; a very long one until its Contour Data can be encoded."""
-    if _point_count(rings) > MANY_POINTS:
-        rings = simplify_rings(rings, spacing_mm, _MANY_MM)
-    for tolerance_mm in _COARSER_MM:
-        if _point_count(rings) <= MAX_POINTS:
-            return rings
-        rings = simplify_rings(rings, spacing_mm, tolerance_mm)
+    for most, tolerance_mm in _COARSER_MM:
+        if _point_count(rings) > most:
+            rings = simplify_rings(rings, spacing_mm, tolerance_mm)
     if _point_count(rings) > MAX_POINTS:
         raise ResultImplausible(f"A contour of {_point_count(rings)} points is too long for an RTSTRUCT.")
     return rings

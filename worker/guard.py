@@ -185,9 +185,8 @@ def _greatest_thickness_mm(series: CTSeries) -> float:
 
 def _short_ends(series: CTSeries, body: BodyMeasures) -> str:
     """Which end of the pelvis the bones say is missing, as the message goes on; empty where they do not tell."""
-    towards_head = 1 if series.grid.direction[8] > 0 else -1
     side, midline, back = (
-        values[::towards_head]
+        _from_feet_to_head(series, values)
         for values in (body.side_bone_mm2, body.midline_bone_mm2, body.midline_bone_back_mm)
     )
     n = max(1, round(END_MM / series.grid.spacing_mm[2]))
@@ -198,12 +197,17 @@ def _short_ends(series: CTSeries, body: BodyMeasures) -> str:
     return " and is short at the feet's end" if feet else " and is short at the head's end" if head else ""
 
 
+def _from_feet_to_head(series: CTSeries, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A measure of each slice, in the patient's order instead of the series'."""
+    return values if series.grid.direction[8] > 0 else values[::-1]
+
+
 def _midline_bone_at_the_feet(series: CTSeries, body: BodyMeasures) -> bool:
     """Whether the feet's third of the scan has the midline's bone that the head's third should have.
 
     Sacrum and spine are at the head's end; below the pelvis there is no bone between the legs.
     """
-    midline = body.midline_bone_mm2[:: 1 if series.grid.direction[8] > 0 else -1]
+    midline = _from_feet_to_head(series, body.midline_bone_mm2)
     third = max(1, len(midline) // 3)
     feet, head = float(midline[:third].mean()), float(midline[-third:].mean())
     return feet > SPINE_MM2 and feet > EXCHANGED * head

@@ -105,10 +105,11 @@ def read_ct_headers(folder: Path) -> tuple[list[InstanceFile], list[Finding]]:
     instances = _inflate([i for i in instances if i.sop_class_uid != _MEDIA_DIRECTORY])
     images = [i for i in instances if not i.sop_class_uid.startswith(COMPANIONS)]
     localizers = [i for i in images if _is_localizer(i)]
-    pictures = [i for i in images if f"{i.sop_class_uid}.".startswith(f"{_PICTURES}.")]
-    if len(localizers) + len(pictures) == len(images):
-        pictures = []  # nothing but pictures: they are what is refused
-    slices = [i for i in images if i not in localizers and i not in pictures]
+    others = [i for i in images if not _is_localizer(i)]
+    slices = [
+        i for i in others if not _is_picture(i)
+    ] or others  # nothing but pictures: they are what is refused
+    pictures = [i for i in others if _is_picture(i)] if len(slices) < len(others) else []
     _check_kind(instances, images, slices)
     return slices, list(_left_out(len(files) - total, len(instances) - len(images), localizers, pictures))
 
@@ -179,6 +180,10 @@ def name_some(instances: list[InstanceFile]) -> str:
     """Instances as a message names them: the first three, and how many more."""
     named = ", ".join(i.label for i in instances[:NAMED])
     return named if len(instances) <= NAMED else f"{named} and {len(instances) - NAMED} more"
+
+
+def _is_picture(instance: InstanceFile) -> bool:
+    return f"{instance.sop_class_uid}.".startswith(f"{_PICTURES}.")
 
 
 def _is_localizer(instance: InstanceFile) -> bool:
