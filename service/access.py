@@ -11,12 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.actor import Actor, acting
 from service.gate import COOKIE, FORM_HEADER, Asked, Gate
 from service.problems import Problem
+from service.roles import READING
+from service.settings_access import LOOPBACK_NAMES
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Open without a token: the empty page, its script and style, and what a monitor asks. No job, no series.
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/auth/login", "/auth/callback"})
 OPEN_PREFIX = "/static/"
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -64,7 +64,7 @@ class AccessControl:
         is_here = host_name(headers.get("host", "")) in self.host_names
         if not is_here and not self.gate.is_locked():
             raise self.gate.refused(asked, UNKNOWN_HOST)
-        if asked.method not in SAFE_METHODS and is_cross_origin(headers):
+        if asked.method not in READING and is_cross_origin(headers):
             raise self.gate.refused(asked, CROSS_ORIGIN)
         if is_open(asked.path):
             return Actor(kind="local", name="anybody", address=asked.address)

@@ -23,7 +23,7 @@ from service import audit
 from service.audit import Action
 from service.database import NEWEST_REVISION, Database, open_database
 from service.file_lock import only_one
-from service.retention import LOCK_NAME
+from service.retention import lock_path
 from service.settings import ServiceSettings
 from service.sqlite_driver import newest_sqlite
 from worker.errors import Failed
@@ -34,7 +34,6 @@ DATA_NAME = "data"
 SAVED = ("inbox", "jobs", "quarantine")
 SCRATCH = ("attempt-", ".")  # names that begin so are somebody's work under way
 DATABASE_NAMES = {"sqlite": "database.sqlite", "postgresql": "database.pgdump"}
-CHUNK_BYTES = 2**20
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +73,7 @@ def back_up(settings: ServiceSettings, folder: Path, *, with_files: bool = True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_database(settings)
     try:
-        with only_one(settings.data_dir / "locks" / LOCK_NAME, wait=True):
+        with only_one(lock_path(settings), wait=True):
             (folder / MANIFEST_NAME).unlink(missing_ok=True)  # until it is whole again, it is none
             with database.write() as session:
                 audit.record(session, Action.BACKED_UP, subject=str(folder))
@@ -145,11 +144,8 @@ def put_back_files(settings: ServiceSettings, folder: Path) -> int:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _kind(settings: ServiceSettings) -> Literal["sqlite", "postgresql"]:

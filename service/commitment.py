@@ -17,7 +17,7 @@ from service.audit import Action
 from service.commitment_request import CommitmentReport, Request, ask
 from service.database import Database
 from service.delivery_steps import audit
-from service.pulls import peer
+from service.peer_table import target
 from service.records import CommitmentRecord, DeliveryRecord, JobRecord
 from service.settings import NodeSettings, ServiceSettings
 from service.transitions import touch
@@ -105,7 +105,7 @@ class Commitments:
             record = session.get_one(CommitmentRecord, due.transaction_uid)
             objects = session.get_one(DeliveryRecord, record.delivery_id).objects or []
         return Request(
-            node=peer(node, self._settings),
+            node=target(node, self._settings),
             calling_ae=self._settings.ae_title,
             transaction_uid=due.transaction_uid,
             objects=tuple((sop_class, uid) for sop_class, uid in objects),

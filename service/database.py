@@ -1,6 +1,5 @@
 """The database: SQLite in the data folder or what the settings name; one way to read, one to write."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.file_lock import only_one
 from service.settings import ServiceSettings
 from service.sqlite_driver import journal_mode, newest_sqlite
 
@@ -94,8 +94,7 @@ def migrate(settings: ServiceSettings) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = settings.resolved_database_url
-    with (settings.data_dir / ".migrate.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with only_one(settings.data_dir / ".migrate.lock", wait=True):
         command.upgrade(config, "head")
 
 

@@ -16,6 +16,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
 from service.peer_settings import DEFAULT_RIGHTS, PeerSettings, Right
+from service.peer_table import is_open
 from service.settings import ServiceSettings
 from worker.dicom_tls import fingerprint_of
 
@@ -55,7 +56,7 @@ class Door:
 
     def admit(self, caller: Caller) -> frozenset[Right] | Refusal:
         """What the caller may do besides C-ECHO, or why it may not connect."""
-        if not self._settings.peers and not self._settings.allowed_senders:
+        if is_open(self._settings):
             return frozenset(DEFAULT_RIGHTS)
         fitting = list(self._settings.peers)
         refusal = None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.peer_settings import PeerSettings
+from service.peer_settings import DEFAULT_RIGHTS, PeerSettings
 from service.settings import NodeSettings, ServiceSettings
 from worker.delivery import Node
 
@@ -41,8 +41,11 @@ def is_open(settings: ServiceSettings) -> bool:
 def target_of(ae_title: str, settings: ServiceSettings) -> Node | None:
     """The node of that AE title as something to connect to; None where there is none."""
     node = settings.node(ae_title)
-    if node is None:
-        return None
+    return None if node is None else target(node, settings)
+
+
+def target(node: NodeSettings, settings: ServiceSettings) -> Node:
+    """A node as the networking code wants it, TLS included."""
     return Node(ae_title=node.ae_title, host=node.host, port=node.port, tls=settings.client_tls(node))
 
 
@@ -62,7 +65,7 @@ def _of_sender(title: str, settings: ServiceSettings) -> PeerRow:
         ae_title=title,
         addresses=(ANYWHERE,),
         called=(settings.ae_title,),
-        rights=("echo", "store", "commit"),
+        rights=("echo", *DEFAULT_RIGHTS),
         node=_place(settings.node(title)),
         delivers_to=settings.destinations(title),
     )
@@ -74,7 +77,7 @@ def _of_node(node: NodeSettings, settings: ServiceSettings) -> PeerRow:
         ae_title=node.ae_title,
         addresses=(ANYWHERE,) if anybody else (),
         called=(settings.ae_title,) if anybody else (),
-        rights=("echo", "store", "commit") if anybody else (),
+        rights=("echo", *DEFAULT_RIGHTS) if anybody else (),
         node=_place(node),
         delivers_to=settings.destinations(node.ae_title) if anybody else (),
     )

@@ -14,7 +14,8 @@ from service.audit import Action, record
 from service.database import Database
 from service.inbox import Inbox
 from service.listener import IMAGE_CLASSES
-from service.pulls import NothingFound, Pull, peer, pull_of
+from service.peer_table import target
+from service.pulls import NothingFound, Pull, pull_of
 from service.records import InstanceRecord, PullRecord
 from service.settings import ServiceSettings
 from worker.errors import PenumbraError
@@ -84,12 +85,12 @@ class Pulling:
         )
         calling_ae = self._settings.ae_title
         series = known(
-            find_series(peer(node, self._settings), query, calling_ae=calling_ae), pull.series_instance_uid
+            find_series(target(node, self._settings), query, calling_ae=calling_ae), pull.series_instance_uid
         )
         if series is None:
             raise NothingFound("The archive does not have the series any more.")
         wanted = Wanted(
-            node=peer(node, self._settings),
+            node=target(node, self._settings),
             calling_ae=calling_ae,
             study_uid=pull.study_instance_uid,
             series_uid=pull.series_instance_uid,

@@ -16,10 +16,10 @@ from service.archive_query import FoundSeries, SeriesQuery, find_series
 from service.audit import Action, record
 from service.database import Database
 from service.deliveries import UnknownNode
+from service.peer_table import target
 from service.pull_state import OPEN
 from service.records import PullRecord
 from service.settings import NodeSettings, ServiceSettings
-from worker.delivery import Node
 from worker.errors import PenumbraError
 
 PullState = Literal["waiting", "running", "done", "incomplete", "failed"]
@@ -76,7 +76,7 @@ class Pulls:
             ArchiveError: it cannot be reached, or does not answer.
         """
         node = self._node(ae_title)
-        found = find_series(peer(node, self._settings), query, calling_ae=self._settings.ae_title)
+        found = find_series(target(node, self._settings), query, calling_ae=self._settings.ae_title)
         with self._database.write() as session:
             record(session, Action.QUERIED, subject=ae_title, found=len(found))
         return found
@@ -151,12 +151,6 @@ class Pulls:
             about: dict[str, Any] = {"series_uid": made.series_uid, "study_uid": made.study_uid}
             record(session, Action.PULL_ASKED, subject=node.ae_title, **about)
             return pull_of(made)
-
-
-def peer(node: NodeSettings, settings: ServiceSettings) -> Node:
-    """A node as the networking code wants it."""
-    tls = settings.client_tls(node)
-    return Node(ae_title=node.ae_title, host=node.host, port=node.port, tls=tls)
 
 
 def pull_of(found: PullRecord) -> Pull:

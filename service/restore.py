@@ -15,6 +15,7 @@ from service.file_lock import Busy, only_one
 from service.presence import GONE_AFTER_S
 from service.records import JobRecord
 from service.recovery import Recovered, Recovery
+from service.retention import lock_path
 from service.settings import ServiceSettings
 from worker.errors import Failed
 
@@ -79,7 +80,7 @@ def _nobody_else(settings: ServiceSettings) -> ExitStack:
     """Hold what `penumbra serve` holds, and keep retention and backups out."""
     stack = ExitStack()
     try:
-        for path in (settings.data_dir / ".serve.lock", settings.data_dir / "locks" / "retention.lock"):
+        for path in (settings.data_dir / ".serve.lock", lock_path(settings)):
             stack.enter_context(only_one(path))
     except Busy as error:
         stack.close()

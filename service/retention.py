@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from sqlalchemy import ColumnElement, Select, delete, exists, select
@@ -32,6 +33,11 @@ DAY_S = 24 * 3600.0
 BATCH = 50  # so many deletions per sweep, so that nobody waits long for the database
 
 log = structlog.get_logger(__name__)
+
+
+def lock_path(settings: ServiceSettings) -> Path:
+    """What retention holds while it deletes, and a backup or a restore while nothing may be deleted."""
+    return settings.data_dir / "locks" / LOCK_NAME
 
 
 class Expired(PenumbraError):
@@ -68,7 +74,7 @@ class Retention:
 
     def sweep(self) -> int:
         """Delete what may go, and return how many series, results and quarantined instances went."""
-        with suppress(Busy), only_one(self._settings.data_dir / "locks" / LOCK_NAME):
+        with suppress(Busy), only_one(lock_path(self._settings)):
             self._trash.recover(self._database)
             return sum(1 for _ in zip(range(BATCH), self._deletions(), strict=False))
         return 0

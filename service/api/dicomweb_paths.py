@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from service import audit
-from service.access import LOOPBACK_NAMES
 from service.api.parts import Parts, PartsDep, parts_of
 from service.audit import Action
 from service.dicomweb.holdings import HeldObject, Holdings
 from service.dicomweb.retrieve import gone
 from service.schemas import DICOMWEB_PATH, UID_CHARACTERS, UID_PATTERN
+from service.settings_access import LOOPBACK_NAMES
 
 _IN_PATH = Path(pattern=UID_PATTERN, max_length=UID_CHARACTERS)
 

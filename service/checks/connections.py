@@ -18,11 +18,11 @@ from service.checks.checked import Checked, bad, good
 from service.database import NEWEST_REVISION, Database, revision_of
 from service.echo import echo
 from service.figure_records import WorkerRecord
+from service.peer_table import target
 from service.presence import GONE_AFTER_S
 from service.probes import ANY_ADDRESS, api_answers, listener_answers
 from service.records import DeliveryRecord, JobRecord
 from service.settings import ServiceSettings
-from worker.delivery import Node
 from worker.errors import PenumbraError
 
 CLOCKS_AGREE_S = 2.0
@@ -38,9 +38,7 @@ def check_connections(settings: ServiceSettings) -> Iterator[Checked]:
     yield _port("REST", settings.api_host, settings.api_port, lambda: api_answers(settings))
     yield _port("DICOM", settings.dicom_host, settings.dicom_port, lambda: listener_answers(settings))
     for node in settings.nodes:
-        answer = echo(
-            Node(ae_title=node.ae_title, host=node.host, port=node.port), calling_ae=settings.ae_title
-        )
+        answer = echo(target(node, settings), calling_ae=settings.ae_title)
         name = f"node {node.ae_title}"
         yield good(name, answer.words) if answer.ok else bad(name, "does not answer", answer.words)
 

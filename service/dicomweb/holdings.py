@@ -71,12 +71,6 @@ class Holdings:
             found = session.scalars(query.order_by(newest, SeriesRecord.study_uid).limit(MOST_STUDIES + 1))
             return [HeldStudy(study_uid, self) for study_uid in found]
 
-    def study_of_series(self, series_uids: Sequence[str]) -> list[str]:
-        """The studies of received series; a series that was made is not found so."""
-        query = select(SeriesRecord.study_uid).where(SeriesRecord.series_uid.in_(series_uids)).distinct()
-        with self._database.read() as session:
-            return list(session.scalars(query))
-
     def objects(
         self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
     ) -> list[HeldObject]:

@@ -16,7 +16,6 @@ Level = Literal["studies", "series", "instances"]
 Found = tuple[dict[str, Any], str]
 
 STUDY_UID, SERIES_UID, SOP_UID = 0x0020000D, 0x0020000E, 0x00080018
-MODALITIES_IN_STUDY: Final = 0x00080061
 TAGS: Final[dict[Level, tuple[int, ...]]] = {
     "studies": STUDY_TAGS,
     "series": SERIES_TAGS,
@@ -121,7 +120,7 @@ def _series(study: HeldStudy, query: Query, url: str) -> Iterator[dict[str, Any]
         header = _header(series.objects, query)
         if header is None:
             continue
-        facts = _series_facts(study, series, f"{url}/series/{series.series_uid}")
+        facts = _series_facts(series, f"{url}/series/{series.series_uid}")
         if all(_holds(each, [header, facts]) for each in query.conditions):
             yield _answer(header, facts, query, "studies", "series")
 
@@ -147,7 +146,7 @@ def _instances(study: HeldStudy, query: Query, url: str) -> Iterator[dict[str, A
 _SEARCHES: Final = {"studies": _studies, "series": _series, "instances": _instances}
 
 
-def _series_facts(study: HeldStudy, series: HeldSeries, url: str) -> Dataset:
+def _series_facts(series: HeldSeries, url: str) -> Dataset:
     facts = Dataset()
     facts.NumberOfSeriesRelatedInstances = len(series.objects)
     facts.RetrieveURL = url

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 MIB, GIB = 2**20, 2**30
-DAY_H = 24.0
 BUSY_AT_MOST = 0.7  # share of time a worker may be busy in the busiest hour; above it queues grow long
 COMMITS_PER_JOB = 5.0  # submit, relay, claim, publish, relay again
 COMMITS_PER_DELIVERY = 2.0  # claim, delivered
