@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from pynetdicom.events import Event
 from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.database import Database
-from service.door import Caller, Door, Refusal, caller_of
+from service.door import Caller
 from service.records import PeerContactRecord
 
 FLUSH_S = 2.0
@@ -76,15 +75,6 @@ class ContactBook:
                 self.flush()
             except SQLAlchemyError as error:
                 log.warning("contacts not noted", cause=type(error).__name__)
-
-
-def on_requested(event: Event, book: ContactBook, door: Door) -> None:
-    """Note who asks for an association, other than our own watchdog, and what the door says."""
-    caller = caller_of(event)
-    if door.is_watchdog(caller):
-        return
-    answer = door.admit(caller)
-    book.note(caller, answer.cause if isinstance(answer, Refusal) else None)
 
 
 def contacts(database: Database) -> list[Contact]:

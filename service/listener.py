@@ -22,7 +22,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
-from service import actor, audit_process, contacts
+from service import actor, audit_process
 from service.association_server import OWN_PDU_BYTES, GuardedServer
 from service.commitment import Commitments
 from service.commitment_request import on_event_report
@@ -89,13 +89,18 @@ def on_c_echo(_event: Event) -> int:
     return STORED
 
 
-def on_requested(event: Event, door: Door, inbox: Inbox) -> None:
-    """Before anything is negotiated: refuse strangers, and offer a peer what it has a right to (PS3.8 9.3.4)."""
+def on_requested(event: Event, door: Door, inbox: Inbox, book: ContactBook | None) -> None:
+    """Before anything is negotiated: refuse strangers, and offer a peer what it has a right to (PS3.8 9.3.4).
+
+    Who asked, other than our own watchdog, is noted in the book.
+    """
     association, acceptor = event.assoc, event.assoc.acceptor
     offered = acceptor.supported_contexts
     acceptor.supported_contexts = []  # pynetdicom swallows what is raised here; nothing is offered then
     caller = caller_of(event)
     answer = door.admit(caller)
+    if book is not None and not door.is_watchdog(caller):
+        book.note(caller, answer.cause if isinstance(answer, Refusal) else None)
     if not isinstance(answer, Refusal):
         acceptor.supported_contexts = allowed(offered, answer)
         return
@@ -157,9 +162,8 @@ def make_server(
         evt_handlers=[
             (evt.EVT_C_STORE, on_c_store, [inbox]),
             (evt.EVT_C_ECHO, on_c_echo),
-            *([] if book is None else [(evt.EVT_REQUESTED, contacts.on_requested, [book, Door(settings)])]),
             (evt.EVT_N_EVENT_REPORT, on_event_report, [commitments.note]),
-            (evt.EVT_REQUESTED, on_requested, [Door(settings), inbox]),
+            (evt.EVT_REQUESTED, on_requested, [Door(settings), inbox, book]),
             (evt.EVT_ACCEPTED, on_accepted),
             (evt.EVT_REJECTED, on_rejected),
         ],

@@ -77,20 +77,26 @@ class Holdings:
         """The objects of a study, of one of its series, or the one of that UID."""
         return [
             each
-            for series in HeldStudy(study_uid, self).series
+            for series in (*self.received(study_uid, series_uid, sop_uid), *self.made(study_uid))
             if series_uid in {None, series.series_uid}
             for each in series.objects
             if sop_uid in {None, each.sop_uid}
         ]
 
-    def received(self, study_uid: str) -> Iterator[HeldSeries]:
-        """Series of the study that came in."""
+    def received(
+        self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> Iterator[HeldSeries]:
+        """Series of the study that came in, or of one of them, or with the one instance."""
         query = (
             select(InstanceRecord)
             .join(SeriesRecord, SeriesRecord.series_uid == InstanceRecord.series_uid)
             .where(SeriesRecord.study_uid == study_uid)
             .order_by(InstanceRecord.sop_uid)
         )
+        if series_uid is not None:
+            query = query.where(InstanceRecord.series_uid == series_uid)
+        if sop_uid is not None:
+            query = query.where(InstanceRecord.sop_uid == sop_uid)
         with self._database.read() as session:
             instances = session.scalars(query).all()
         yield from _by_series(

@@ -1,7 +1,8 @@
 """Objects on their way out (WADO-RS, PS3.18 10.4): whole, as frames, as single values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -31,8 +32,9 @@ PLAIN_SYNTAXES: Final = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndia
 class Whole:
     """Objects as DICOM files, in the transfer syntax that the client accepts."""
 
-    def __init__(self, wanted: Accepted) -> None:
+    def __init__(self, wanted: Accepted, stored: Mapping[Path, str]) -> None:
         self._wanted = wanted
+        self._stored = stored
 
     @classmethod
     def of(cls, accepted: Sequence[Accepted], objects: Sequence[HeldObject]) -> "Whole":
@@ -41,10 +43,10 @@ class Whole:
         Raises:
             Problem: 406.
         """
-        stored = {syntax_of(each) for each in objects}
+        stored = {each.path: syntax_of(each) for each in objects}
         for wanted in accepted:
-            if wanted.takes(DICOM) and all(converts_to(each, wanted.syntax) for each in stored):
-                return cls(wanted)
+            if wanted.takes(DICOM) and all(converts_to(each, wanted.syntax) for each in set(stored.values())):
+                return cls(wanted, stored)
         raise not_acceptable(AS_STORED)
 
     @property
@@ -65,7 +67,7 @@ class Whole:
 
     def file(self, each: HeldObject) -> tuple[bytes, str]:
         """The file's bytes and its transfer syntax."""
-        stored = syntax_of(each)
+        stored = self._stored[each.path]
         wanted = converts_to(stored, self._wanted.syntax) or stored
         data = each.path.read_bytes()
         return (data, stored) if wanted == stored else (_as_explicit(data), wanted)
