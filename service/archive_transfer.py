@@ -14,14 +14,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from service.archive_query import PENDING, SUCCESS, ArchiveError, Receiving, associate
-from service.inbox import Announced, Inbox, InboxUnavailable
+from service.inbox import Announced, Inbox
 from service.logs import place_of
+from service.store_status import UNEXPECTED, status_of
 from worker.delivery import Node
 from worker.errors import PenumbraError
 
 SUBOPERATIONS_FAILED: Final = 0xB000  # complete, but some sub-operations failed or came with warnings
 UNKNOWN_DESTINATION: Final = 0xA801
-OUT_OF_RESOURCES, CANNOT_UNDERSTAND, UNEXPECTED = 0xA700, 0xC000, 0xC001
 
 Alive = Callable[[], None]
 
@@ -46,21 +46,10 @@ class Wanted:
         return keys
 
 
-@dataclass(frozen=True, kw_only=True)
-class Transferred:
-    """What the archive says it has sent. Sub-operations, which need not be instances that we have."""
-
-    completed: int = 0
-    failed: int = 0
-
-    @property
-    def total(self) -> int:
-        """How many it tried."""
-        return self.completed + self.failed
-
-
-def move(wanted: Wanted, *, alive: Alive) -> Transferred:
+def move(wanted: Wanted, *, alive: Alive) -> int:
     """Have the archive send a series to our listener. `alive` is called at every sign of life.
+
+    Returns how many sub-operations it tried, which need not be instances that we have.
 
     Raises:
         ArchiveError: it cannot be reached, does not know us, or gives up.
@@ -75,8 +64,10 @@ def move(wanted: Wanted, *, alive: Alive) -> Transferred:
             association.release()
 
 
-def get(wanted: Wanted, inbox: Inbox, kinds: Iterable[str], *, alive: Alive) -> Transferred:
+def get(wanted: Wanted, inbox: Inbox, kinds: Iterable[str], *, alive: Alive) -> int:
     """Fetch a series over the association that asks for it. For archives that do not know us by address.
+
+    Returns as `move` does.
 
     Raises:
         ArchiveError: it cannot be reached, does not offer C-GET, or gives up.
@@ -96,7 +87,7 @@ def get(wanted: Wanted, inbox: Inbox, kinds: Iterable[str], *, alive: Alive) -> 
             association.release()
 
 
-def _follow(answers: Iterable[tuple[Dataset, Dataset | None]], wanted: Wanted, alive: Alive) -> Transferred:
+def _follow(answers: Iterable[tuple[Dataset, Dataset | None]], wanted: Wanted, alive: Alive) -> int:
     for status, _ in answers:
         alive()
         if "Status" not in status:
@@ -106,10 +97,7 @@ def _follow(answers: Iterable[tuple[Dataset, Dataset | None]], wanted: Wanted, a
             continue
         if code not in {SUCCESS, SUBOPERATIONS_FAILED}:
             raise _refused(code, wanted)
-        return Transferred(
-            completed=_number(status, "Completed") + _number(status, "Warning"),
-            failed=_number(status, "Failed"),
-        )
+        return sum(_number(status, each) for each in ("Completed", "Warning", "Failed"))
     raise ArchiveError(f"{wanted.node} stopped answering while it sent.")
 
 
@@ -132,11 +120,9 @@ def _keep(event: Event, inbox: Inbox, sender: str) -> int:
     announced = Announced(str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
     try:
         inbox.receive(event.encoded_dataset(), sender=sender, source="dicom", announced=announced)
-    except InboxUnavailable:
-        return OUT_OF_RESOURCES
     except PenumbraError as error:
         log.warning("instance refused", sender=sender, code=error.code)
-        return CANNOT_UNDERSTAND
+        return status_of(error)
     except Exception as error:  # noqa: BLE001 - the request is the boundary; the association goes on
         log.error("instance not stored", cause=type(error).__name__, where=place_of(error))
         return UNEXPECTED

@@ -29,11 +29,12 @@ from service.commitment_request import on_event_report
 from service.contacts import ContactBook
 from service.database import open_database
 from service.door import Door, Refusal, allowed, caller_of
-from service.inbox import Announced, ClassMismatch, Inbox, InboxUnavailable
+from service.inbox import Announced, Inbox
 from service.logs import place_of
 from service.probes import WATCHDOG_ADDRESS
 from service.settings import ServiceSettings
 from service.signals import stop_on_signal
+from service.store_status import STORED, UNEXPECTED, status_of
 from service.tls_settings import DicomTlsSettings
 from worker.errors import PenumbraError
 from worker.transfer_syntaxes import LOSSLESS
@@ -48,12 +49,6 @@ IMAGE_CLASSES: Final = (
 )
 TRANSFER_SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
-# Statuses of the Storage Service Class (PS3.4 B.2.3)
-STORED: Final = 0x0000
-OUT_OF_RESOURCES: Final = 0xA700
-CLASS_MISMATCH: Final = 0xA900
-CANNOT_UNDERSTAND: Final = 0xC000
-UNEXPECTED: Final = 0xC001
 REJECTED_PERMANENTLY, BY_SERVICE_USER = 0x01, 0x01  # PS3.8 9.3.4
 COMMENT_CHARACTERS = 64
 NAMED_CONTEXTS = 8
@@ -72,12 +67,8 @@ def on_c_store(event: Event, inbox: Inbox) -> Dataset | int:
         with actor.acting(peer):
             data = event.encoded_dataset()
             inbox.receive(data, sender=sender, source="dicom", announced=announced, called=called)
-    except InboxUnavailable as error:
-        return _refusal(OUT_OF_RESOURCES, error, sender)
-    except ClassMismatch as error:
-        return _refusal(CLASS_MISMATCH, error, sender)
     except PenumbraError as error:
-        return _refusal(CANNOT_UNDERSTAND, error, sender)
+        return _refusal(status_of(error), error, sender)
     except Exception as error:  # noqa: BLE001 - the request is the boundary; the association goes on
         log.error("instance not stored", cause=type(error).__name__, where=place_of(error))
         return UNEXPECTED

@@ -6,15 +6,16 @@ from typing import Final
 
 import structlog
 from pydicom.uid import RTStructureSetStorage
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from service.archive_query import ArchiveError, SeriesQuery, find_series, known
-from service.archive_transfer import Transferred, Wanted, get, move
+from service.archive_transfer import Wanted, get, move
 from service.audit import Action, record
 from service.database import Database
 from service.inbox import Inbox
 from service.listener import IMAGE_CLASSES
 from service.peer_table import target
+from service.pull_state import OPEN
 from service.pulls import NothingFound, Pull, pull_of
 from service.records import InstanceRecord, PullRecord
 from service.settings import ServiceSettings
@@ -54,9 +55,7 @@ class Pulling:
     def _claim(self) -> Pull | None:
         """Take a pull that is due, or one whose worker is gone."""
         now = time.time()
-        due = select(PullRecord.id).where(
-            or_(PullRecord.state == "waiting", PullRecord.state == "running"), PullRecord.next_at <= now
-        )
+        due = select(PullRecord.id).where(PullRecord.state.in_(OPEN), PullRecord.next_at <= now)
         with self._database.read() as session:
             pull_id = session.scalar(due.order_by(PullRecord.next_at).limit(1))
         if pull_id is None:
@@ -83,23 +82,21 @@ class Pulling:
         query = SeriesQuery(
             study_uid=pull.study_instance_uid, series_uid=pull.series_instance_uid, modality=""
         )
-        calling_ae = self._settings.ae_title
-        series = known(
-            find_series(target(node, self._settings), query, calling_ae=calling_ae), pull.series_instance_uid
-        )
+        archive, calling_ae = target(node, self._settings), self._settings.ae_title
+        series = known(find_series(archive, query, calling_ae=calling_ae), pull.series_instance_uid)
         if series is None:
             raise NothingFound("The archive does not have the series any more.")
         wanted = Wanted(
-            node=target(node, self._settings),
+            node=archive,
             calling_ae=calling_ae,
             study_uid=pull.study_instance_uid,
             series_uid=pull.series_instance_uid,
         )
         sent = self._transfer(pull, wanted)
-        announced = sent.total if series.instances is None else series.instances
+        announced = sent if series.instances is None else series.instances
         return announced, self._wait_for(pull, announced)
 
-    def _transfer(self, pull: Pull, wanted: Wanted) -> Transferred:
+    def _transfer(self, pull: Pull, wanted: Wanted) -> int:
         log.info("pulling", node=pull.node, series_instance_uid=pull.series_instance_uid)
         alive = self._renewal(pull)
         if pull.method == "get":

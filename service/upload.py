@@ -4,6 +4,7 @@ A part's file name and content type are not looked at; what a part is, its first
 called `part-000001` and so on.
 """
 
+import errno
 import shutil
 import time
 import uuid
@@ -55,6 +56,23 @@ def staging_folder(root: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def staged(settings: ServiceSettings, declared_bytes: int) -> Iterator[Path]:
+    """A staging folder for a body of that length; it lies on the disk twice for a moment.
+
+    Raises:
+        OutOfSpace: too little would stay free, or the disk was full meanwhile.
+    """
+    require_space(settings, 2 * declared_bytes)
+    try:
+        with staging_folder(settings.data_dir / STAGING_NAME) as folder:
+            yield folder
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise OutOfSpace from error
 
 
 def require_space(settings: ServiceSettings, needed_bytes: int) -> None:

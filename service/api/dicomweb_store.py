@@ -1,6 +1,5 @@
 """STOW-RS: instances in, as by C-STORE (PS3.18 10.5)."""
 
-import errno
 import json
 from typing import Any
 
@@ -12,10 +11,9 @@ from service.api.dicomweb_paths import StudyUid, base_url
 from service.api.parts import Parts, PartsDep
 from service.dicomweb.media import DICOM, DICOM_JSON
 from service.dicomweb.store import Account, store
-from service.inbox import OutOfSpace
 from service.problems import Problem
 from service.schemas import DICOMWEB_PATH
-from service.upload import STAGING_NAME, Form, read_related, require_space, staging_folder
+from service.upload import Form, read_related, staged
 
 router = APIRouter(prefix=DICOMWEB_PATH, tags=["dicomweb"])
 
@@ -48,16 +46,10 @@ async def store_instances_of_study(study_uid: StudyUid, request: Request, parts:
 
 
 async def _store(request: Request, parts: Parts, study_uid: str | None) -> Response:
-    require_space(parts.settings, 2 * int(request.headers.get("content-length", "0")))
-    try:
-        with staging_folder(parts.settings.data_dir / STAGING_NAME) as folder:
-            content_type = request.headers.get("content-type", "")
-            form = await read_related(request.stream(), content_type, folder, media_type=DICOM)
-            account = await run_in_threadpool(_take, parts, form, study_uid)
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise OutOfSpace from error
+    with staged(parts.settings, int(request.headers.get("content-length", "0"))) as folder:
+        content_type = request.headers.get("content-type", "")
+        form = await read_related(request.stream(), content_type, folder, media_type=DICOM)
+        account = await run_in_threadpool(_take, parts, form, study_uid)
     document = account.document(base_url(request))
     return Response(json.dumps(document), account.status, media_type=DICOM_JSON)
 

@@ -1,6 +1,5 @@
 """Jobs over REST: submit, list, look, cancel, retry, re-run, priority."""
 
-import errno
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,7 +10,6 @@ from starlette.concurrency import run_in_threadpool
 from service.actor import current_actor
 from service.api.parts import JobDep, Parts, PartsDep
 from service.idempotency import MAX_KEY_CHARACTERS, IdempotencyKey, fingerprint_of
-from service.inbox import OutOfSpace
 from service.job import Job
 from service.problems import Problem, invalid_request
 from service.schemas import (
@@ -26,7 +24,7 @@ from service.schemas import (
     SeriesRequest,
 )
 from service.submission import Submission
-from service.upload import STAGING_NAME, Form, read_form, require_space, staging_folder
+from service.upload import Form, read_form, staged
 
 router = APIRouter(prefix=JOBS_PATH, tags=["jobs"])
 
@@ -154,15 +152,9 @@ def set_priority(job: JobDep, wanted: PriorityRequest, parts: PartsDep) -> JobVi
 
 async def _from_upload(request: Request, parts: Parts, key: GivenKey) -> JobView:
     declared = int(request.headers.get("content-length", "0"))
-    require_space(parts.settings, 2 * declared)
-    try:
-        with staging_folder(parts.settings.data_dir / STAGING_NAME) as folder:
-            form = await read_form(request.stream(), request.headers["content-type"], folder)
-            job, intake = await run_in_threadpool(_submit_form, parts, form, key)
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise OutOfSpace from error
+    with staged(parts.settings, declared) as folder:
+        form = await read_form(request.stream(), request.headers["content-type"], folder)
+        job, intake = await run_in_threadpool(_submit_form, parts, form, key)
     parts.metrics.instances.inc(intake.received)
     return parts.view(job).model_copy(update={"upload": intake})
 

@@ -11,15 +11,14 @@ from pydicom import Dataset
 from service.dicomweb.headers import json_of
 from service.inbox import Inbox, InboxUnavailable
 from service.instance_header import InstanceHeader, NotAnImage, read_header
+from service.store_status import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
 from service.whole_instance import kind_of
 from worker.errors import PenumbraError, TooLarge, UnreadableInstance, UnsupportedTransferSyntax
 
 SENDER: Final = "dicomweb"
 
 # Failure reasons (PS3.18 Table I.2-2, PS3.4 B.2.3)
-OUT_OF_RESOURCES: Final = 0xA700
 OTHER_STUDY: Final = 0xA901
-CANNOT_UNDERSTAND: Final = 0xC000
 SYNTAX_NOT_SUPPORTED: Final = 0xC122
 CLASS_NOT_SUPPORTED: Final = 0x0122
 
