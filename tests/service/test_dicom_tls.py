@@ -16,6 +16,7 @@ from pynetdicom.sop_class import Verification
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from service.checks.connections import check_connections
 from service.cli import app
 from service.inbox import Inbox
 from service.peer_settings import PeerSettings
@@ -285,6 +286,12 @@ def test_echo_says_what_is_wrong_with_tls(tls_node, parties, secured, monkeypatc
     assert "no TLS connection: tlsv" in echo("stranger")
     assert "could not be reached. Check" in echo(port=free_port(HERE))
     assert "could not be reached" in echo(tls=False)
+
+
+def test_doctor_asks_a_node_over_tls_too(tls_node, secured):
+    node = NodeSettings(ae_title="TPS", host=HERE, port=tls_node[0], tls=True)
+    found = check_connections(secured.model_copy(update={"nodes": (node,)}))
+    assert [each.ok for each in found if each.what == "node TPS"] == [True]
 
 
 def test_claims_of_deliveries_carry_tls(secured, parties):
