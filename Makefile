@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT    ?= demo-out
 
-.PHONY: demo test test-slow lint serve clean
+.PHONY: demo test test-slow test-gpu lint serve clean
 
 demo: $(VENV)/.installed  ## a phantom patient through the whole system
 	$(BIN)/penumbra demo --out $(OUT)
@@ -18,6 +18,9 @@ test: $(VENV)/.installed-dev  ## the default test suite
 
 test-slow: $(VENV)/.installed-dev  ## what takes minutes
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(VENV)/.installed-dev  ## what needs a GPU
+	$(BIN)/python -m pytest -m gpu
 
 lint: $(VENV)/.installed-dev  ## style, types, layering
 	$(BIN)/ruff check .

@@ -121,7 +121,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(1, 96, 128),
             spacing_zyx_mm=(3.0, 4.0, 4.0),
-            steps=4000,
+            steps=3000,
             batch=16,
         ),
         NetworkRecipe(
@@ -130,7 +130,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(40, 80, 80),
             spacing_zyx_mm=(3.0, 1.5, 1.5),
-            steps=1500,
+            steps=2500,
             batch=2,
         ),
         NetworkRecipe(
@@ -139,7 +139,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(56, 96, 96),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1800,
+            steps=2500,
         ),
         NetworkRecipe(
             name="Rectum",
@@ -147,7 +147,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(56, 80, 64),
             spacing_zyx_mm=(3.0, 2.0, 2.0),
-            steps=1600,
+            steps=2500,
         ),
         *(
             NetworkRecipe(
@@ -156,7 +156,7 @@ SMALL = Recipe(
                 width=12,
                 voi_size_zyx=(32, 64, 64),
                 spacing_zyx_mm=(3.0, 1.5, 1.5),
-                steps=600,
+                steps=1000,
             )
             for name in ("Femur_Head_L", "Femur_Head_R")
         ),
@@ -166,7 +166,7 @@ SMALL = Recipe(
             width=12,
             voi_size_zyx=(24, 48, 48),
             spacing_zyx_mm=(3.0, 1.25, 1.25),
-            steps=2000,
+            steps=3000,
             batch=2,
         ),
     ),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.monte_carlo import Sampling
+from models.monte_carlo import Sampling, passes_together
 from worker.bundle_info import open_bundle
 from worker.errors import Cancelled, PenumbraError, Rejected
 from worker.figures import figures_of
@@ -88,7 +88,7 @@ def _contour(
         passes=request.passes,
         seed=request.seed,
         level=bundle.manifest.level,
-        batch=_batch(bundle.device.type),
+        batch=passes_together(bundle.device.type),
     )
     result = segment(series, bundle, sampling=sampling, progress=progress, bounds=request.bounds)
     noted += result.findings
@@ -109,11 +109,6 @@ def _contour(
     }
     write_document(document, out)
     progress(ProgressReport(stage="writing", percent=100.0))
-
-
-def _batch(device: str) -> int:
-    """Passes computed together: one by one is fastest on a CPU (SCIENCE 3.4)."""
-    return 8 if device == "cuda" else 1
 
 
 def _state_of(error: PenumbraError) -> OutcomeState:

@@ -23,7 +23,7 @@ from models.stochastic import StochasticUNet
 from models.training.augmentation import CENTRE_JITTER_MM, Cut, corrupt_mask
 from models.training.batches import GUIDE
 from models.training.cases import Case, load_case
-from models.training.examples import scan
+from models.training.examples import GUIDES, scan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +85,19 @@ def held_out_example(
         input (channel, z, y, x) and truth (z, y, x).
     """
     spacing = np.array(case.spacing_zyx_mm)
-    z, y, x = np.nonzero(case.mask("CTV"))
-    centre = np.array([z.mean(), y.mean(), x.mean()])
     cut = Cut(
         matrix=np.eye(3),
-        centre_index_zyx=centre + rng.uniform(-CENTRE_JITTER_MM, CENTRE_JITTER_MM, 3) / 2 / spacing,
+        centre_index_zyx=case.centre_of("CTV")
+        + rng.uniform(-CENTRE_JITTER_MM, CENTRE_JITTER_MM, 3) / 2 / spacing,
         case_spacing_zyx_mm=case.spacing_zyx_mm,
         size_zyx=recipe.voi_size_zyx,
         spacing_zyx_mm=recipe.spacing_zyx_mm,
     )
     hu = scan(case, cut, rng, vary=False).numpy()
-    bladder, rectum = (
-        corrupt_mask(rng, (cut.of(case.mask(name)) >= 0.5).float()).numpy() > 0.5
-        for name in ("Bladder", "Rectum")
-    )
+    truth, *organs = cut.masks_of(case, ["CTV", *GUIDES])
+    bladder, rectum = (corrupt_mask(rng, organ).numpy() > 0.5 for organ in organs)
     channels = torch.from_numpy(anatomy_guided_input(hu, bladder, rectum))
-    truth = cut.of(case.mask("CTV")).numpy() >= 0.5
-    return channels if recipe.guided else channels[:GUIDE], truth
+    return channels if recipe.guided else channels[:GUIDE], truth.numpy() > 0.5
 
 
 def summarise(variant: str, scores: Sequence[CaseScore]) -> Summary:

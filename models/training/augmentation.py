@@ -6,6 +6,7 @@ lends the *other* side's truth; for the others left and right are one structure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+
+from models.training.cases import Case
 
 MAX_ROTATION_DEG = 8.0
 MAX_SCALE = 0.12
@@ -70,10 +73,16 @@ class Cut:
         spacing = torch.tensor(self.case_spacing_zyx_mm, dtype=torch.float64)
         return voi @ torch.from_numpy(self.matrix).T / spacing + torch.from_numpy(self.centre_index_zyx)
 
+    @cached_property
+    def span(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest index of the VOI's voxels, each (3,) z y x: the map is affine, so corners reach them."""
+        corners = self.index[:, [0, -1]][:, :, [0, -1]]
+        return corners.amin((0, 1, 2)), corners.amax((0, 1, 2))
+
     def box(self, shape_zyx: tuple[int, ...], *, margin: int = 1) -> tuple[slice, slice, slice]:
         """The part (z, y, x) of a case that the VOI needs; at least one voxel."""
-        low = self.index.amin((0, 1, 2)).floor().long() - margin
-        high = self.index.amax((0, 1, 2)).ceil().long() + 1 + margin
+        low = self.span[0].floor().long() - margin
+        high = self.span[1].ceil().long() + 1 + margin
         z, y, x = (
             slice(min(max(int(a), 0), n - 1), max(min(int(b), n), 1))
             for a, b, n in zip(low, high, shape_zyx, strict=True)
@@ -81,28 +90,35 @@ class Cut:
         return z, y, x
 
     def of(
-        self, volume: NDArray[Any], *, outside: float = 0.0, corner_zyx: tuple[int, int, int] = (0, 0, 0)
+        self, volume: NDArray[Any], *, outside: float = 0.0, corner_zyx: tuple[int, int, int] | None = None
     ) -> Tensor:
         """Sample a volume of the case, (z, y, x), on the VOI: trilinear, (z, y, x) float32.
 
         `corner_zyx` is where in the case the volume begins, if it is a part of it.
         """
-        index = self.index - torch.tensor(corner_zyx, dtype=torch.float64)
-        if corner_zyx == (0, 0, 0):
+        if corner_zyx is None:
             box = self.box(volume.shape)
-            index = index - torch.tensor([s.start for s in box], dtype=torch.float64)
-            volume = volume[box]
+            volume, corner_zyx = volume[box], (box[0].start, box[1].start, box[2].start)
         source = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)) - outside
-        extent = torch.tensor(source.shape, dtype=torch.float64)
-        unit = (index * 2 + 1) / extent - 1  # grid_sample's coordinates, align_corners=False
+        return self._sampled(source[None], corner_zyx)[0] + outside
+
+    def masks_of(self, case: Case, names: Sequence[str]) -> Tensor:
+        """Structures of the case on the VOI, (structures, z, y, x) float32 in {0, 1}: where they fill half a voxel."""
+        box = self.box(case.shape_zyx)
+        source = np.stack([case.mask(name, box) for name in names]).astype(np.float32)
+        corner = (box[0].start, box[1].start, box[2].start)
+        return (self._sampled(torch.from_numpy(source), corner) >= 0.5).float()
+
+    def _sampled(self, source: Tensor, corner_zyx: tuple[int, int, int]) -> Tensor:
+        """A part of the case, (channels, z, y, x) float32, on the VOI; 0 outside of it."""
+        extent = torch.tensor(source.shape[1:], dtype=torch.float64)
+        corner = torch.tensor(corner_zyx, dtype=torch.float64)
+        # grid_sample's coordinates, align_corners=False: (2 * (index - corner) + 1) / extent - 1, in x y z
+        unit = torch.addcmul((1 - 2 * corner) / extent - 1, self.index, 2 / extent).float().flip(-1)
         sampled = F.grid_sample(
-            source[None, None],
-            unit.flip(-1).float()[None],
-            mode="bilinear",
-            padding_mode="zeros",
-            align_corners=False,
+            source[None], unit[None], mode="bilinear", padding_mode="zeros", align_corners=False
         )
-        return sampled[0, 0] + outside
+        return sampled[0]
 
 
 def _rotation(axis: int, angle: float) -> NDArray[np.float64]:

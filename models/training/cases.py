@@ -19,6 +19,7 @@ from models.phantom.lattice import Lattice
 from models.structures import STRUCTURES
 from models.whole_file import save_arrays
 
+Box = tuple[slice, slice, slice]
 CASE_SPACING_ZYX_MM = (3.0, 1.5, 1.5)  # of a prepared CT; phantoms bring their own
 
 
@@ -50,10 +51,16 @@ class Case:
         z, y, x = self.labels.shape
         return z, y, x
 
-    def mask(self, structure: str) -> NDArray[np.bool_]:
-        """The truth of one structure, (z, y, x)."""
+    def mask(self, structure: str, box: Box = (slice(None),) * 3) -> NDArray[np.bool_]:
+        """The truth of one structure, (z, y, x), in the whole case or a part of it."""
         bit = [s.name for s in STRUCTURES].index(structure)
-        return (self.labels >> bit & 1).astype(bool)
+        found: NDArray[np.bool_] = (self.labels[box] & np.uint8(1 << bit)) != 0
+        return found
+
+    def centre_of(self, structure: str) -> NDArray[np.float64]:
+        """Mean index (z, y, x) of a structure's voxels; NaN where it is not there."""
+        found = np.unravel_index(np.flatnonzero(self.mask(structure)), self.shape_zyx)
+        return np.array([axis.mean() if len(axis) else np.nan for axis in found])
 
 
 def save_case(case: Case, path: Path) -> None:

@@ -28,8 +28,9 @@ class Averaged:
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network; early in training quickly, later with a memory of some 250 steps."""
         decay = min(0.996, (1 + step) / (10 + step))
-        for name, weight in network.state_dict().items():
-            self.weights[name].lerp_(weight.detach(), 1 - decay)
+        weights = network.state_dict()
+        present = [weights[name].detach() for name in self.weights]
+        torch._foreach_lerp_(list(self.weights.values()), present, 1 - decay)
 
 
 @dataclass

@@ -19,6 +19,7 @@ from models.structures import CHANNELS, STRUCTURES
 from models.training.augmentation import OTHER_SIDE, OUTSIDE_HU, Cut, corrupt_mask, vary_scanner
 from models.training.cases import Case
 
+GUIDES = ("Bladder", "Rectum")
 SLICES_OWED = 2  # to each structure, in a batch of the localiser
 FINE_MM = 2.0  # rows and columns nearer than this are more than the localiser needs
 BLUR_VOXELS = 4  # what lies this near outside a VOI blurs into it
@@ -36,17 +37,16 @@ class Example:
 def voi_example(case: Case, recipe: NetworkRecipe, rng: np.random.Generator, *, vary: bool) -> Example:
     """One VOI around the structure; with `vary` moved, roughened, and guided by corrupted organs."""
     flip = vary and recipe.name in OTHER_SIDE and rng.random() < 0.5
-    truth = case.mask(OTHER_SIDE[recipe.name] if flip else recipe.name)
-    cut = _cut(case, recipe, np.array(ndimage.center_of_mass(truth)))
+    structure = OTHER_SIDE[recipe.name] if flip else recipe.name
+    cut = _cut(case, recipe, case.centre_of(structure))
     if vary:
         cut = cut.moved(rng)
     if recipe.name in OTHER_SIDE and cut.flipped != flip:
         cut = cut.mirrored()
     hu = scan(case, cut, rng, vary=vary, effects=recipe.effects)
-    q = (cut.of(truth) >= 0.5).float()
+    q, *organs = cut.masks_of(case, [structure, *GUIDES] if recipe.name == "CTV" else [structure])
     if recipe.name != "CTV":
         return Example(torch.from_numpy(ct_channels(hu.numpy())), q[None])
-    organs = [(cut.of(case.mask(name)) >= 0.5).float() for name in ("Bladder", "Rectum")]
     if vary:
         organs = [corrupt_mask(rng, organ) for organ in organs]
     guided = anatomy_guided_input(hu.numpy(), organs[0].numpy() > 0.5, organs[1].numpy() > 0.5)
@@ -79,8 +79,8 @@ def _all_organs(
     """What a cut shows, and the localiser's five channels in it; both (channel, z, y, x)."""
     hu = scan(case, cut, rng, vary=vary, effects=recipe.effects)
     truth = torch.zeros(CHANNELS, *hu.shape)
-    for row in STRUCTURES:
-        truth[row.channel] = torch.maximum(truth[row.channel], (cut.of(case.mask(row.name)) >= 0.5).float())
+    for row, mask in zip(STRUCTURES, cut.masks_of(case, [row.name for row in STRUCTURES]), strict=True):
+        truth[row.channel] = torch.maximum(truth[row.channel], mask)
     return Example(torch.from_numpy(ct_channels(hu.numpy())), truth)
 
 

@@ -25,16 +25,18 @@ def mc(
     bundle: Annotated[str | None, typer.Option(help="See `penumbra bundles`.")] = None,
     passes: Annotated[int, typer.Option(min=1)] = 50,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores; all by default.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
 ) -> None:
     """Fifty passes that share their first half, against fifty whole forwards of the same network."""
     import torch
 
     from models.evaluation.mc_cost import measure_mc
+    from models.monte_carlo import passes_together
     from worker.bundle_info import open_bundle
 
     if threads is not None:
         torch.set_num_threads(threads)
-    loaded = open_bundle(bundle, device="cpu")
+    loaded = open_bundle(bundle, device=device)
     costs = []
     with terminal.progress_bar("bench mc") as advance:
         for number, (name, network) in enumerate(loaded.networks.items()):
@@ -43,7 +45,14 @@ def mc(
             torch.manual_seed(0)
             x = torch.rand(1, 3 if name == "CTV" else 2, *spec.voi_size_zyx) * 2 - 1
             costs.append(
-                measure_mc(network, x, structure=name, spacing_zyx_mm=spec.spacing_zyx_mm, passes=passes)
+                measure_mc(
+                    network,
+                    x.to(loaded.device),
+                    structure=name,
+                    spacing_zyx_mm=spec.spacing_zyx_mm,
+                    passes=passes,
+                    batch=passes_together(loaded.device.type),
+                )
             )
         advance("done", 1, 1)
     rows = [

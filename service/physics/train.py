@@ -42,7 +42,8 @@ def train(  # noqa: PLR0913, PLR0917 - typer declares options so
         str | None, typer.Option(help="A bundle whose networks are trained on; see `penumbra bundles`.")
     ] = None,
     share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="With --begin-with: of the recipe's steps.")
+        float,
+        typer.Option(min=0.0, help="With --begin-with: of the recipe's steps; above 1 where there is a GPU."),
     ] = 0.3,
 ) -> None:
     """Train the networks of a recipe; run it again to go on where it stopped, even after kill -9."""
@@ -125,10 +126,11 @@ def _cohort(recipe: Recipe, out: Path, *, cases: Path | None, anatomies: Path | 
 def _atlas(anatomies: Path | None, out: Path) -> Path:
     """The shipped bones and muscles, or those of label maps, fitted once for the run."""
     from models.phantom.atlas import SHIPPED, load_atlas
-    from worker.anatomy_bank import fit_bank
 
     if anatomies is None:
         return SHIPPED
+    from worker.anatomy_bank import fit_bank  # reads images: SimpleITK, which nothing else here needs
+
     atlas = out / "atlas.npz"
     if not atlas.exists():
         out.mkdir(parents=True, exist_ok=True)
