@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from service import terminal
 from service.physics.bench_node import faults, intake
 from service.physics.sizing import sizing
+from service.physics.train import recipe_called
 
 bench = typer.Typer(
     help="Measure, as a ratio against the naive way or a peer in one run.", no_args_is_help=True
@@ -97,3 +99,30 @@ def job(
         f"{count} slices; with start and imports {cost.command_s:.1f} s; "
         f"at most {cost.peak_bytes / 1e9:.2f} GB of memory"
     )
+
+
+@bench.command()
+def examples(
+    recipe: Annotated[str, typer.Option(help="Whose networks.")] = "small",
+    anatomies: Annotated[int, typer.Option(min=1, help="Phantoms to draw them from.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Of training, per network.")] = 20,
+) -> None:
+    """Drawing phantoms for training, on one core: anatomies once, a new scan for every example."""
+    import torch
+
+    from models.evaluation.example_cost import measure_examples
+    from models.training.cases import draw_cases
+
+    torch.set_num_threads(1)
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch, terminal.progress_bar("bench examples") as advance:
+        networks = recipe_called(recipe).networks
+        start = time.perf_counter()
+        cases = list(draw_cases(Path(scratch), seed=1, count=anatomies, workers=1))
+        rows.append(["anatomy", f"{anatomies / (time.perf_counter() - start):.2f}"])
+        for number, network in enumerate(networks):
+            advance(network.name, number, len(networks))
+            cost = measure_examples(network, cases, steps=steps)
+            rows.append([cost.network, f"{cost.per_second:.2f}"])
+        advance("done", 1, 1)
+    terminal.table(["", "per second"], rows)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models.evaluation.example_cost import measure_examples
 from models.recipes import LOCALIZER, SMALL
 from models.structures import STRUCTURES
 from models.training import validation
@@ -228,6 +229,12 @@ def test_a_batch_follows_from_seed_network_and_step_alone(cases):
     assert torch.equal(x(), x())
     assert not torch.equal(x(), x(step=8))
     assert not torch.equal(x(), x(seed=1))
+
+
+def test_the_cost_of_drawing_is_that_of_one_example(cases):
+    cost = measure_examples(replace(TINY, batch=3), cases, steps=4)
+    assert cost.examples == 12
+    assert cost.per_second == pytest.approx(12 / cost.seconds)
 
 
 def test_dropblock_comes_in_over_the_first_half(cases):
