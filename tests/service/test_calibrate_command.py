@@ -87,14 +87,15 @@ def test_a_record_holds_from_as_many_passes_on_as_it_was_made_with(cases, out, t
     assert outcome.state == "rejected" and document["reason"]["code"] == NotCalibrated.code
 
 
-def test_a_clinics_own_bundle_is_the_one_that_is_calibrated(cases, tmp_path, monkeypatch):
+def test_a_clinics_own_bundle_is_the_one_that_is_calibrated(cases, out, tmp_path, monkeypatch):
+    shutil.copytree(out / "measured", tmp_path / "out" / "measured")
     shutil.copytree(find_bundles()["phantom-small"], tmp_path / "bundles" / "clinic")
     monkeypatch.setenv("PENUMBRA_BUNDLES_DIR", str(tmp_path / "bundles"))
-    options = ("--passes", 1, "--alpha", ALPHA, "--jobs", 1, "--bundle", "clinic", "--in-place")
+    options = ("--passes", PASSES, "--alpha", ALPHA, "--jobs", 1, "--bundle", "clinic", "--in-place")
     done = penumbra("calibrate", cases, "--out", tmp_path / "out", *options)
     assert done.exit_code == 0, done.output
     record = load_bundle(tmp_path / "bundles" / "clinic").manifest.calibration
-    assert record.not_contoured == 0 and record.passes == 1
+    assert record.not_contoured == 0 and record.cases == 2
 
 
 def test_a_wider_promise_needs_more_cases(cases, tmp_path):

@@ -44,7 +44,7 @@ def test_waiting_agrees_with_queueing_theory():
     """M/G/1 (Pollaczek and Khinchine): mean wait = rho / (1 - rho) * service * (1 + spread²) / 2."""
     busy, job_s = 0.6, 10.0
     costs = Costs(job_s=job_s, **FREE)
-    found = simulate(costs, per_hour=3600 * busy / job_s, workers=1, hours=300, seed=2)
+    found = simulate(costs, per_hour=3600 * busy / job_s, workers=1, hours=100, seed=2)
     assert found.workers_busy == pytest.approx(busy, abs=0.03)
     # the median wait of such a queue lies below its mean of 8 s, the 95th percentile near 3 times it
     assert 11 < found.half_s - QUIET_PERIOD_S < 18
