@@ -1,5 +1,6 @@
 """Who may ask: host, origin and bearer token of every request, and the headers that every answer carries."""
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -14,8 +15,12 @@ from service.problems import Problem
 from service.roles import READING
 from service.settings_access import LOOPBACK_NAMES
 
-# Open without a token: the empty page, its script and style, and what a monitor asks. No job, no series.
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/auth/login", "/auth/callback"})
+# Open without a token: the empty pages, their scripts and styles, and what a monitor asks. No job, no series.
+OPEN_PATHS = frozenset({"/", "/bundles", "/system", "/healthz", "/readyz", "/metrics"}) | {
+    "/auth/login",
+    "/auth/callback",
+}
+OPEN_PAGE = re.compile(r"/jobs/[0-9a-f-]{36}")
 OPEN_PREFIX = "/static/"
 
 SECURITY_HEADERS = {
@@ -102,7 +107,8 @@ def asked_of(scope: Scope) -> Asked:
 
 def is_open(path: str) -> bool:
     """Whether `path` is served without a token."""
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+    is_page = path in OPEN_PATHS or OPEN_PAGE.fullmatch(path) is not None
+    return is_page or path.startswith(OPEN_PREFIX)
 
 
 def host_name(host: str) -> str:

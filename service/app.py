@@ -97,6 +97,15 @@ def create_app(settings: ServiceSettings) -> FastAPI:
 
 def run_api(settings: ServiceSettings, sockets: list[socket.socket] | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Requests under way get `GRACE_S` to end; event streams end at once."""
+    server_of(settings).run(sockets=sockets)
+
+
+def server_of(settings: ServiceSettings) -> uvicorn.Server:
+    """The server that `run_api` runs; in a thread it stops once its `should_exit` is set.
+
+    Raises:
+        service.gate.OpenDoor: it would listen to a network, and nobody has a key.
+    """
     app = create_app(settings)
     app.state.parts.gate.refuse_an_open_door()
     config = uvicorn.Config(
@@ -113,7 +122,7 @@ def run_api(settings: ServiceSettings, sockets: list[socket.socket] | None = Non
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_S,
     )
-    _Server(config, app.state.parts.feed).run(sockets=sockets)
+    return _Server(config, app.state.parts.feed)
 
 
 class _Server(uvicorn.Server):

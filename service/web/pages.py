@@ -1,4 +1,4 @@
-"""The page at `/`. It holds no data: jobs come over REST and events, and only as text."""
+"""The pages: worklist, bundles, system. They hold no data: that comes over REST and events, and only as text."""
 
 from pathlib import Path
 
@@ -6,11 +6,13 @@ from fastapi import APIRouter
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from service.api.parts import PartsDep
+from service.api.parts import Parts, PartsDep
 from service.bundle_catalogue import NOTICE, BundleCatalogue
 
 WEB = Path(__file__).parent
 STATIC = WEB / "static"
+PLACES = (("/", "Worklist"), ("/bundles", "Bundles"), ("/system", "System"))
+"""What the navigation offers: path and name."""
 
 router = APIRouter(include_in_schema=False)
 templates = Environment(
@@ -19,14 +21,30 @@ templates = Environment(
 
 
 @router.get("/", response_class=HTMLResponse)
-def page(parts: PartsDep) -> str:
-    """The page's frame."""
-    name = parts.bundles.name(None)
-    manifest = parts.bundles.manifests().get(name)
-    return templates.get_template("page.html").render(
+def worklist(parts: PartsDep) -> str:
+    """All jobs, and the way in for a series."""
+    return render(parts, "worklist.html", here="/")
+
+
+@router.get("/bundles", response_class=HTMLResponse)
+def bundles(parts: PartsDep) -> str:
+    """What is installed."""
+    return render(parts, "bundles.html", here="/bundles")
+
+
+@router.get("/system", response_class=HTMLResponse)
+def system(parts: PartsDep) -> str:
+    """How things stand, for whoever runs Penumbra."""
+    return render(parts, "system.html", here="/system")
+
+
+def render(parts: Parts, template: str, *, here: str) -> str:
+    """A page in the frame that all share; `here` is the path of the place in the navigation that it belongs to."""
+    return templates.get_template(template).render(
+        here=here,
+        places=PLACES,
         ae_title=parts.settings.ae_title,
         dicom_port=parts.settings.dicom_port,
-        bundle=None if manifest is None else f"{name} {manifest.get('version', '')}",
         notice=NOTICE,
         warning=warning(parts.bundles),
         has_login=parts.settings.oidc is not None,

@@ -1,4 +1,4 @@
-// The list of DICOM peers: read when it is opened, one row per AE title, with C-ECHO for those that are nodes.
+// The list of DICOM peers: one row per AE title, with C-ECHO for those that are nodes.
 
 import { getJson, post } from "./api.js";
 import { element } from "./elements.js";
@@ -63,15 +63,8 @@ function strangerRow(contact) {
   return made;
 }
 
-async function load() {
-  const note = byId("peers-note");
-  try {
-    const { open, peers, strangers } = await getJson(PEERS);
-    byId("peers").replaceChildren(...peers.map(row), ...strangers.map(strangerRow));
-    note.textContent = open ? "Anybody on this machine may connect: the settings name no peers." : "";
-  } catch (error) {
-    note.textContent = error.message;
-  }
+export async function loadPeers() {
+  const { open, peers, strangers } = await getJson(PEERS);
+  byId("peers").replaceChildren(...peers.map(row), ...strangers.map(strangerRow));
+  byId("peers-note").textContent = open ? "Anybody on this machine may connect: the settings name no peers." : "";
 }
-
-byId("peers-section").addEventListener("toggle", (event) => event.target.open && load());

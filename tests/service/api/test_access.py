@@ -17,7 +17,7 @@ CLOSED = [
     "/api/v1/nothing",
     "/dicomweb",
 ]
-OPEN = ["/", "/static/page.js", "/static/page.css", "/healthz", "/readyz", "/metrics"]
+OPEN = ["/", "/bundles", "/system", "/static/shell.js", "/static/page.css", "/healthz", "/readyz", "/metrics"]
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,9 @@ JOB = "00000000-0000-4000-8000-000000000000"
 STREAMS = {"/api/v1/events"}  # answers for ever; its head is enough
 UNLISTED = [
     ("GET", "/"),
-    ("GET", "/static/page.js"),
+    ("GET", "/bundles"),
+    ("GET", "/system"),
+    ("GET", "/static/shell.js"),
     ("GET", "/api/v1/openapi.json"),
     ("GET", "/api/v1/nothing"),
 ]
@@ -123,7 +125,7 @@ def tried(app, keys):
     }
 
 
-OPEN = {"/", "/static/page.js", "/healthz", "/readyz", "/metrics"}
+OPEN = {"/", "/bundles", "/system", "/static/shell.js", "/healthz", "/readyz", "/metrics"}
 OPEN_PREFIXES = ("/auth/",)
 ONES_OWN = ("POST", "/api/v1/session/logout")
 
