@@ -26,6 +26,7 @@ from service.api import (
     results,
     session,
     tokens,
+    verdict,
 )
 from service.api.parts import Parts
 from service.archive import MAX_TOTAL_BYTES
@@ -73,6 +74,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     for part in (
         jobs,
         results,
+        verdict,
         follow,
         deliveries,
         pulls,

@@ -19,6 +19,8 @@ class Action(StrEnum):
     PRIORITY_CHANGED = "priority-changed"
     JOB_ENDED = "job-ended"
     DOWNLOADED = "downloaded"
+    VERDICT_GIVEN = "verdict-given"
+    VERDICTS_EXPORTED = "verdicts-exported"
     QUERIED = "queried"
     PULL_ASKED = "pull-asked"
     PULLED = "pulled"
@@ -81,6 +83,8 @@ EVENTS: dict[Action, Event] = {
     Action.PRIORITY_CHANGED: Event(PROCEDURE, "U"),
     Action.JOB_ENDED: Event(ACCESSED, "C"),
     Action.DOWNLOADED: Event(EXPORT, "R"),
+    Action.VERDICT_GIVEN: Event(PROCEDURE, "U"),
+    Action.VERDICTS_EXPORTED: Event(EXPORT, "R"),
     Action.QUERIED: Event(QUERY, "E"),
     Action.PULL_ASKED: Event(QUERY, "E"),
     Action.PULLED: Event(TRANSFERRED, "C"),

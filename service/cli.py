@@ -23,6 +23,7 @@ from service.peers_command import peers
 from service.pull_command import pull
 from service.rules_command import rules
 from service.token_command import app as token
+from service.verdict_command import app as verdicts
 from worker.errors import PenumbraError, Rejected
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ app.add_typer(rules, name="rules")
 app.command()(pull)
 app.add_typer(token, name="token")
 app.add_typer(audit, name="audit")
+app.add_typer(verdicts, name="verdicts")
 
 
 class Device(StrEnum):

@@ -28,6 +28,7 @@ STATUS_BY_CODE = {
     "archive": 502,
     "token-not-found": 404,
     "series-of-others": 403,
+    "no-contours": 409,
     "state-conflict": 409,
     "conflicting-instance": 409,
     "unavailable": 503,

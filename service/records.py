@@ -310,6 +310,23 @@ class JobOwnerRecord(Record):
     owner: Mapped[str] = mapped_column(String(128), primary_key=True)
 
 
+class VerdictRecord(Record):
+    """What a reviewer said of one structure. Rows are only added: the newest of a structure counts."""
+
+    __tablename__ = "verdict"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
+    structure: Mapped[str] = mapped_column(String(32))
+    grade: Mapped[str | None] = mapped_column(String(16))
+    """None takes back what was said before."""
+    note: Mapped[str] = mapped_column(Text)
+    reviewer: Mapped[str] = mapped_column(String(160))
+    reviewer_name: Mapped[str] = mapped_column(String(128))
+    """As people knew the reviewer then: a login's name, a token's label."""
+    at: Mapped[float] = mapped_column(Float)
+
+
 class LoginRecord(Record):
     """A login of the page (`service/logins.py`). The cookie is nowhere, only its SHA-256."""
 
