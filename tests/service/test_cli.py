@@ -63,7 +63,7 @@ def test_a_bad_setting_is_a_sentence_without_its_value(monkeypatch, capsys):
 
 def test_the_same_seed_draws_the_same_bytes(tmp_path):
     for name in ("one", "two"):
-        assert run(app, ["phantom", str(tmp_path / name), "--seed", "3", "--matrix", "64"]).exit_code == 0
+        assert run(app, ["phantom", str(tmp_path / name), "--seed", "3", "--matrix", "128"]).exit_code == 0
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.dcm"))
     assert len(files) > 40
     for file in files:
@@ -71,12 +71,15 @@ def test_the_same_seed_draws_the_same_bytes(tmp_path):
 
 
 def test_a_refusal_still_tells_what_was_noticed_before_it(tmp_path):
-    """Mirrored from front to back, a pelvis is none to the localiser; the guard knew why."""
+    """Mirrored from front to back, and with nothing but fat between the bones: the guard noticed the former."""
     assert run(app, ["phantom", str(tmp_path), "--seed", "5", "--matrix", "128"]).exit_code == 0
     for path in (tmp_path / "case-0000" / "ct").iterdir():
         dataset = dcmread(path)
         rows = np.frombuffer(dataset.PixelData, "<i2").reshape(dataset.Rows, dataset.Columns)
-        dataset.PixelData = rows[::-1].tobytes()
+        hu = rows * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+        fat = round((-100 - float(dataset.RescaleIntercept)) / float(dataset.RescaleSlope))
+        emptied = np.where((hu > -60) & (hu < 130), fat, rows).astype("<i2")
+        dataset.PixelData = emptied[::-1].tobytes()
         dataset.save_as(path)
     done = run(app, ["segment", str(tmp_path / "case-0000" / "ct"), str(tmp_path / "out"), "--passes", "1"])
     document = json.loads((tmp_path / "out" / "result.json").read_text())

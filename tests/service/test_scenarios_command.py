@@ -60,7 +60,7 @@ def test_phantoms_of_two_seeds_are_not_mixed(out):
 
 
 def test_a_case_of_a_scenario_is_a_series_of_its_own(out, tmp_path):
-    done = penumbra("phantom", tmp_path, "--seed", 12, "--matrix", 64, "--scenario", "thick-slices")
+    done = penumbra("phantom", tmp_path, "--seed", 12, "--matrix", 128, "--scenario", "thick-slices")
     assert done.exit_code == 0, done.output
     folders = (tmp_path / "case-0000" / "ct", out / "no-bulb" / "cases" / "case-0000" / "ct")
     thick, other = ([dcmread(path) for path in folder.iterdir()] for folder in folders)
