@@ -10,11 +10,13 @@ from typing import Literal
 class Structure:
     """One structure that Penumbra contours.
 
-    `name` is the TG-263 name (the CTV's ROI name is the RTSTRUCT writer's matter), `channel` the localiser's
+    `name` is the TG-263 name (the CTV's ROI name is the RTSTRUCT writer's matter), `words` what it is called in a
+    sentence, `channel` the localiser's
     output that finds it (the paper's network has one channel for both femoral heads).
     """
 
     name: str
+    words: str
     kind: Literal["target", "organ"]
     channel: int
     colour: tuple[int, int, int]  # red, green, blue
@@ -27,12 +29,16 @@ class Structure:
 
 
 STRUCTURES: tuple[Structure, ...] = (
-    Structure(name="CTV", kind="target", channel=0, colour=(230, 75, 60)),
-    Structure(name="Bladder", kind="organ", channel=1, colour=(245, 200, 60)),
-    Structure(name="Rectum", kind="organ", channel=2, colour=(170, 110, 60)),
-    Structure(name="Femur_Head_L", kind="organ", channel=3, colour=(80, 190, 215)),
-    Structure(name="Femur_Head_R", kind="organ", channel=3, colour=(60, 130, 220)),
-    Structure(name="PenileBulb", kind="organ", channel=4, colour=(200, 120, 220)),
+    Structure(name="CTV", words="the CTV", kind="target", channel=0, colour=(230, 75, 60)),
+    Structure(name="Bladder", words="the bladder", kind="organ", channel=1, colour=(245, 200, 60)),
+    Structure(name="Rectum", words="the rectum", kind="organ", channel=2, colour=(170, 110, 60)),
+    Structure(
+        name="Femur_Head_L", words="the left femoral head", kind="organ", channel=3, colour=(80, 190, 215)
+    ),
+    Structure(
+        name="Femur_Head_R", words="the right femoral head", kind="organ", channel=3, colour=(60, 130, 220)
+    ),
+    Structure(name="PenileBulb", words="the penile bulb", kind="organ", channel=4, colour=(200, 120, 220)),
 )
 ORGANS: tuple[Structure, ...] = tuple(s for s in STRUCTURES if s.kind == "organ")
 CHANNELS = 5

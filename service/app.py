@@ -24,6 +24,7 @@ from service.api import (
     peers,
     pulls,
     results,
+    review,
     session,
     tokens,
     verdict,
@@ -74,6 +75,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     for part in (
         jobs,
         results,
+        review,
         verdict,
         follow,
         deliveries,

@@ -13,14 +13,21 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import audit
+from service.actor import current_actor
 from service.audit import Action
+from service.audit_viewings import Viewings
 from service.database import Database
 from service.problems import Problem
 from service.records import JobRecord
 
 DELIVERING = frozenset({200, 206})
-JOB_FILE = re.compile(r"/api/v1/jobs/(?P<job_id>[0-9a-f-]{36})/(?P<what>rtstruct|result|preview|objects/.+)")
-
+JOB_FILE = re.compile(
+    r"/api/v1/jobs/(?P<job_id>[0-9a-f-]{36})/(?P<what>rtstruct|result|preview|review|objects/.+)"
+)
+SLICES = (
+    "slices"  # of the CT, looked at one after the other: one event for a look (`service/audit_viewings.py`)
+)
+SLICE = re.compile(r"/api/v1/jobs/(?P<job_id>[0-9a-f-]{36})/slices/[0-9]+")
 
 UNAVAILABLE = Problem(
     503,
@@ -36,6 +43,7 @@ class AuditAccess:
     def __init__(self, app: ASGIApp, *, database: Database) -> None:
         self.app = app
         self.database = database
+        self.viewings = Viewings()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -57,6 +65,16 @@ class AuditAccess:
         await self.app(scope, receive, noted)
 
     def _is_noted(self, action: Action, about: Mapping[str, str]) -> bool:
+        if about["subject"] != SLICES:
+            return self._is_recorded(action, about)
+        who = current_actor()
+        viewer = (who.user_id, who.address, about["job_id"])
+        is_noted = self.viewings.is_noted(viewer) or self._is_recorded(action, about)
+        if is_noted:
+            self.viewings.note(viewer)
+        return is_noted
+
+    def _is_recorded(self, action: Action, about: Mapping[str, str]) -> bool:
         try:
             with self.database.write() as session:
                 job = session.get(JobRecord, about.get("job_id", ""))
@@ -71,6 +89,8 @@ def what_leaves(method: str, path: str) -> tuple[Action, dict[str, str]] | None:
     """The event that an answer to this request is; None where none leaves anything of a series."""
     if method != "GET":
         return None
+    if (slice_ := SLICE.fullmatch(path)) is not None:
+        return Action.DOWNLOADED, {"job_id": slice_["job_id"], "subject": SLICES}
     found = JOB_FILE.fullmatch(path)
     return (
         None if found is None else (Action.DOWNLOADED, {"job_id": found["job_id"], "subject": found["what"]})

@@ -42,6 +42,7 @@ DOWNLOADS: Final = {
     "/rtstruct": "application/dicom",
     "/result": "application/json",
     "/preview": "image/png",
+    "/slices/{index}": "application/octet-stream",
     "/objects/{name}": "application/octet-stream",
 }
 FASTAPIS_OWN: Final = ("HTTPValidationError", "ValidationError")

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from service.job import Job, JobState
 from service.job_wishes import JobWishes
 from service.priority import Priority
-from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
+from worker.job_folder import PREVIEW_NAME, RESULT_NAME, REVIEW_NAME, RTSTRUCT_NAME
 from worker.object_files import objects_in
 
 API_PATH = "/api/v1"
@@ -160,10 +160,11 @@ def links(job: Job) -> dict[str, str]:
     base = f"{JOBS_PATH}/{job.id}"
     found = {"self": base, "events": f"{base}/events"}
     found |= {name: f"{base}/{name}" for name in _steps(job)}
-    names: dict[str, Literal["result", "rtstruct", "preview"]] = {
+    names: dict[str, Literal["result", "rtstruct", "preview", "review"]] = {
         RESULT_NAME: "result",
         RTSTRUCT_NAME: "rtstruct",
         PREVIEW_NAME: "preview",
+        REVIEW_NAME: "review",
     }
     if job.result_dir is not None and (job.result_dir / RTSTRUCT_NAME).is_file():
         found["objects"] = f"{base}/objects"

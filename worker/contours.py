@@ -8,7 +8,7 @@ exactly the field's mask.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import contourpy
 import numpy as np
@@ -43,6 +43,19 @@ class PlanarContour:
 
     slice_index: int
     points_mm: NDArray[np.float64]
+
+
+class PixelRing(NamedTuple):
+    """One closed line on one slice.
+
+    Attributes:
+        slice_index: index into the series' slices.
+        points_px: (n, 2) column, row; (0, 0) is the centre of the slice's first pixel. The first point is not
+            repeated.
+    """
+
+    slice_index: int
+    points_px: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +112,28 @@ def nested_contours(
     Returns:
         Contours under the names of the fields.
     """
+    polygons = _nested_polygons(fields, level, series, fill_holes=fill_holes)
+    return {n: [_to_patient(p, series) for p in ps] for n, ps in polygons.items()}
+
+
+def nested_rings(
+    fields: Mapping[str, NDArray[np.floating]], level: float, series: CTSeries, *, fill_holes: bool
+) -> dict[str, list[PixelRing]]:
+    """The same contours as `nested_contours`, in pixels of their slices, and each hole as a ring of its own."""
+    polygons = _nested_polygons(fields, level, series, fill_holes=fill_holes)
+    return {
+        n: [PixelRing(p.slice_index, ring.simplified) for p in ps for ring in p.rings]
+        for n, ps in polygons.items()
+    }
+
+
+def _nested_polygons(
+    fields: Mapping[str, NDArray[np.floating]], level: float, series: CTSeries, *, fill_holes: bool
+) -> dict[str, list[_Polygon]]:
     polygons = {n: list(_trace(f, level, series, fill_holes=fill_holes)) for n, f in fields.items()}
     large = any(p.area_px >= MIN_AREA_PX for p in polygons["mean"])
     least = MIN_AREA_PX if large else 0.0
-    return {n: [_to_patient(p, series) for p in ps if p.area_px >= least] for n, ps in polygons.items()}
+    return {n: [p for p in ps if p.area_px >= least] for n, ps in polygons.items()}
 
 
 def ring_area(points: NDArray[np.float64]) -> float:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.result import Result, StructureResult
-from worker.uncertainty import Band, band_of
+from worker.series import CTSeries
+from worker.uncertainty import Band, Widths, band_of, widths_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Figures:
         lower_cc: the same within the lower bound.
         upper_cc: the same within the upper bound.
         band: width between the bounds, NaN where there is no lower bound.
+        widths: the same point by point, None where there is no lower bound.
     """
 
     structure: StructureResult
@@ -27,21 +29,24 @@ class Figures:
     lower_cc: float
     upper_cc: float
     band: Band
+    widths: Widths | None
 
 
 def figures_of(result: Result) -> Sequence[Figures]:
     """The figures of every structure, in the result's order."""
+    return [_figures(s, result.series) for s in result.structures]
 
-    def cc(field: NDArray[np.float32], level: float) -> float:
-        return round(result.series.grid.volume_mm3(field >= level) / 1000, 3)
 
-    return [
-        Figures(
-            structure=s,
-            volume_cc=cc(s.mean, s.level),
-            lower_cc=cc(s.lower, s.level),
-            upper_cc=cc(s.upper, s.level),
-            band=band_of(s, result.series),
-        )
-        for s in result.structures
-    ]
+def _figures(s: StructureResult, series: CTSeries) -> Figures:
+    def cc(field: NDArray[np.float32]) -> float:
+        return round(series.grid.volume_mm3(field >= s.level) / 1000, 3)
+
+    widths = widths_of(s, series)
+    return Figures(
+        structure=s,
+        volume_cc=cc(s.mean),
+        lower_cc=cc(s.lower),
+        upper_cc=cc(s.upper),
+        band=band_of(widths, series),
+        widths=widths,
+    )

@@ -3,7 +3,7 @@
     <data>/jobs/<job id>/request.json      what is asked
     <data>/jobs/<job id>/instances/*.dcm   the series, 000001.dcm onwards
     <data>/jobs/<job id>/attempt-<fence>/  scratch of one attempt
-    <data>/jobs/<job id>/result/           the attempt that was published: result.json, rtstruct.dcm, ...
+    <data>/jobs/<job id>/result/           the attempt that was published: result.json, rtstruct.dcm, review.json, ...
 
 Nothing here is changed in place: a file is written beside its name, flushed and renamed, and `result/` is an
 attempt's folder renamed after the ledger accepted it. A process killed at any moment leaves either the old
@@ -25,6 +25,8 @@ from worker.roi_template import Template
 REQUEST_NAME = "request.json"
 RESULT_NAME = "result.json"
 PREVIEW_NAME = "preview.png"
+REVIEW_NAME = "review.json"
+SLICES_NAME = "slices.bin"
 INSTANCES_NAME = "instances"
 PUBLISHED_NAME = "result"
 
@@ -146,7 +148,8 @@ def publish_attempt(folder: Path, fence: int, *, state: OutcomeState) -> Path | 
     if not (attempt / RESULT_NAME).is_file():
         return None
     if state != "done":
-        for path in (attempt / PREVIEW_NAME, *(each.path for each in objects_in(attempt))):
+        shown = [attempt / name for name in (PREVIEW_NAME, REVIEW_NAME, SLICES_NAME)]
+        for path in (*shown, *(each.path for each in objects_in(attempt))):
             path.unlink(missing_ok=True)
     sync_tree(attempt)
     if published.exists():

@@ -28,7 +28,7 @@ def done_document(result: Result, figures: Sequence[Figures], written: WrittenRt
         **_head("done", None, result.series.series_instance_uid),
         "bundle": _bundle(result),
         "not_for_clinical_use": result.bundle.intended_use != "clinical",
-        "bounds": _bounds(result.structures),
+        "bounds": bounds_word(result.structures),
         "passes": result.passes,
         "seed": result.seed,
         "device": result.device,
@@ -71,7 +71,7 @@ def _findings(findings: Sequence[Finding]) -> list[dict[str, str]]:
     return [{"code": f.code, "message": f.message} for f in findings]
 
 
-def _bounds(structures: Sequence[StructureResult]) -> str:
+def bounds_word(structures: Sequence[StructureResult]) -> str:
     """How the bounds were made, in one word for all structures; each says it for itself too."""
     modes = {s.bounds for s in structures}
     if modes == {"calibrated"}:

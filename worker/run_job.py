@@ -17,7 +17,9 @@ from worker.guard import check_series
 from worker.job_folder import (
     PREVIEW_NAME,
     RESULT_NAME,
+    REVIEW_NAME,
     RTSTRUCT_NAME,
+    SLICES_NAME,
     JobRequest,
     Outcome,
     OutcomeState,
@@ -31,12 +33,15 @@ from worker.pipeline import segment
 from worker.plausibility import check_result
 from worker.preview import draw_preview
 from worker.result_file import done_document, ended_document, write_document
+from worker.review import review_of, with_findings
+from worker.review_document import write_review
 from worker.rtstruct import write_and_prove
 from worker.series import read_series
 from worker.settings import WorkerSettings
+from worker.slice_pack import write_slices
 
 Progress = Callable[[ProgressReport], None]
-OUTPUTS = (RESULT_NAME, PREVIEW_NAME)
+OUTPUTS = (RESULT_NAME, PREVIEW_NAME, REVIEW_NAME, SLICES_NAME)
 
 
 def run_job(folder: Path, out: Path, *, progress: Progress) -> Outcome:
@@ -100,8 +105,11 @@ def _contour(
     written = write_and_prove(result, out / RTSTRUCT_NAME, identity=identity)
     draw_preview(result, out / PREVIEW_NAME)
     figures = figures_of(result)
+    review = review_of(result, figures, written)
+    write_slices(series.hu, out / SLICES_NAME)
     further = write_further_objects(result, figures, request, out, identity=identity)
     result = replace(result, findings=(*result.findings, *further.findings))
+    write_review(with_findings(review, result.findings), out)
     seconds = {"read": round(read_s, 3), **result.seconds, "write": round(time.perf_counter() - start, 3)}
     document = {
         **done_document(replace(result, seconds=seconds), figures, written),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,14 +39,49 @@ class Band:
     look_here: tuple[Place, ...]  # widest first
 
 
-def band_of(structure: StructureResult, series: CTSeries) -> Band:
-    """Measure one structure's band on the CT's own slices."""
+@dataclass(frozen=True)
+class Widths:
+    """The band point by point: where the upper bound's surface is, and how far the lower bound's is from there.
+
+    Attributes:
+        upper: rows of (slice index, x, y, z LPS mm).
+        nearest_mm: (n, 3) the nearest point of the lower bound's surface, LPS mm.
+        width_mm: (n,) the distance between the two.
+    """
+
+    upper: NDArray[np.float64]
+    nearest_mm: NDArray[np.float64]
+    width_mm: NDArray[np.float64]
+
+    @property
+    def slices(self) -> NDArray[np.intp]:
+        """(n,) the slice that each point lies on."""
+        return self.upper[:, 0].astype(np.intp)
+
+
+def widths_of(structure: StructureResult, series: CTSeries) -> Widths | None:
+    """Measure one structure's band on the CT's own slices; None where a bound has no contour."""
     upper = _surface(structure.upper, structure.level, series.grid)
     lower = _surface(structure.lower, structure.level, series.grid)
     if len(upper) == 0 or len(lower) == 0:
+        return None
+    width, nearest = cKDTree(lower[:, 1:]).query(upper[:, 1:])
+    return Widths(upper, lower[nearest, 1:], width)
+
+
+def band_of(widths: Widths | None, series: CTSeries) -> Band:
+    """The band in figures."""
+    if widths is None:
         return Band(float("nan"), float("nan"), ())
-    width, _ = cKDTree(lower[:, 1:]).query(upper[:, 1:])
-    return Band(float(width.mean()), float(np.percentile(width, 95)), _places(upper[:, 0], width, series))
+    typical = typical_widths(widths)
+    mean, p95 = widths.width_mm.mean(), np.percentile(widths.width_mm, 95)
+    return Band(float(mean), float(p95), _places(typical, series))
+
+
+def typical_widths(widths: Widths) -> dict[int, float]:
+    """Per slice of the upper bound the 90th percentile of the width, mm."""
+    slices = widths.slices
+    return {int(n): float(np.percentile(widths.width_mm[slices == n], 90)) for n in np.unique(slices)}
 
 
 def _surface(field: NDArray[np.float32], level: float, grid: Grid) -> NDArray[np.float64]:
@@ -61,10 +97,8 @@ def _surface(field: NDArray[np.float32], level: float, grid: Grid) -> NDArray[np
     return np.concatenate(rows) if rows else np.empty((0, 4))
 
 
-def _places(slices: NDArray[np.float64], width: NDArray[np.float64], series: CTSeries) -> tuple[Place, ...]:
-    """Slices by their 90th percentile of width, widest first, neighbours taken as one."""
-    numbers = np.unique(slices).astype(int)
-    typical = {int(n): float(np.percentile(width[slices == n], 90)) for n in numbers}
+def _places(typical: Mapping[int, float], series: CTSeries) -> tuple[Place, ...]:
+    """Slices by their typical width, widest first, neighbours taken as one."""
     apart = max(1, round(NEIGHBOURS_MM / series.grid.spacing_mm[2]))
     chosen: list[Place] = []
     for number in sorted(typical, key=lambda n: -typical[n]):

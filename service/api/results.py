@@ -22,7 +22,7 @@ IfNoneMatch = Annotated[str | None, Header()]
 @router.get("/rtstruct", response_class=FileResponse)
 def get_rtstruct(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
     """The RTSTRUCT of a job that is done."""
-    return _file(
+    return file_answer(
         job,
         RTSTRUCT_NAME,
         media_type="application/dicom",
@@ -34,13 +34,13 @@ def get_rtstruct(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
 @router.get("/result", response_class=FileResponse)
 def get_result(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
     """Volumes, quality, findings, times; also of a rejected job, with the reason."""
-    return _file(job, RESULT_NAME, media_type="application/json", known_etags=if_none_match)
+    return file_answer(job, RESULT_NAME, media_type="application/json", known_etags=if_none_match)
 
 
 @router.get("/preview", response_class=FileResponse)
 def get_preview(job: JobDep, if_none_match: IfNoneMatch = None) -> Response:
     """A picture of the contours on the CT."""
-    return _file(job, PREVIEW_NAME, media_type="image/png", known_etags=if_none_match)
+    return file_answer(job, PREVIEW_NAME, media_type="image/png", known_etags=if_none_match)
 
 
 @router.get("/objects")
@@ -53,8 +53,8 @@ def list_objects(job: JobDep) -> ObjectList:
 def get_object(job: JobDep, name: str, if_none_match: IfNoneMatch = None) -> Response:
     """One of the objects, by the name that the list gives it."""
     if name not in {each.name for each in ObjectList.of(job).objects}:
-        raise _no_such_file(job)
-    return _file(
+        raise no_such_file(job)
+    return file_answer(
         job,
         name,
         media_type=MEDIA_TYPES[name.rpartition(".")[2]],
@@ -63,7 +63,7 @@ def get_object(job: JobDep, name: str, if_none_match: IfNoneMatch = None) -> Res
     )
 
 
-def _file(
+def file_answer(
     job: Job,
     name: str,
     *,
@@ -71,17 +71,23 @@ def _file(
     download_name: str | None = None,
     known_etags: str | None = None,
 ) -> Response:
+    """A file of a job's result, with its ETag; 304 where the client has it, Range where it asks for one.
+
+    Raises:
+        Problem: 404, there is no such file.
+    """
     path = None if job.result_dir is None else job.result_dir / name
     if path is None or not path.is_file():
-        raise _no_such_file(job)
-    etag = _etag(path)
-    if known_etags is not None and _matches(known_etags, etag):
+        raise no_such_file(job)
+    etag = etag_of(path)
+    if known_etags is not None and matches(known_etags, etag):
         return Response(status_code=304, headers={"ETag": etag})
     # FileResponse quotes the name as RFC 6266 wants it; it answers Range against our ETag.
     return FileResponse(path, media_type=media_type, filename=download_name, headers={"ETag": etag})
 
 
-def _no_such_file(job: Job) -> Problem:
+def no_such_file(job: Job) -> Problem:
+    """What a client is told who asks for what the job has not made."""
     return Problem(
         404,
         "no-result",
@@ -90,12 +96,14 @@ def _no_such_file(job: Job) -> Problem:
     )
 
 
-def _etag(path: Path) -> str:
+def etag_of(path: Path) -> str:
+    """The ETag of a file of a published result."""
     # A published result is never changed, only replaced as a whole after a retry.
     status = path.stat()
     return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
 
 
-def _matches(known_etags: str, etag: str) -> bool:
+def matches(known_etags: str, etag: str) -> bool:
+    """Whether If-None-Match names this ETag (RFC 9110 13.1.2)."""
     known = {each.strip().removeprefix("W/") for each in known_etags.split(",")}
     return "*" in known or etag in known

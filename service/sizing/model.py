@@ -22,7 +22,8 @@ class Costs:
 
     slices: int = 160
     slice_bytes: int = 525_000
-    result_bytes: int = 8 * MIB
+    result_bytes: int = 48 * MIB
+    """Most of it the slices that the review page shows, about 250 kB each."""
     job_s: float = 30.0
     """Computing of one job on one worker."""
     intake_slices_per_s: float = 60.0

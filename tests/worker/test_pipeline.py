@@ -1,5 +1,6 @@
 """The method on one phantom, with the bundle that ships. Few passes: the networks are tested, not the statistics."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,11 @@ from worker.job_folder import JobRequest
 from worker.phantom_case import truth_name, write_phantom_case
 from worker.pipeline import segment
 from worker.plausibility import check_result
+from worker.review_document import read_review
 from worker.round_trip import rasterise
 from worker.run_job import run
 from worker.series import read_series
+from worker.slice_pack import read_slice
 
 SEED, INDEX, MATRIX = 31, 0, 224
 LEAST_DSC = {
@@ -96,6 +99,16 @@ def test_result_json_says_what_a_client_needs(done, bundle):
         widths = [place["band_mm"] for place in s["look_here"]]
         assert widths == sorted(widths, reverse=True)
     assert min(document["round_trip"].values()) >= 0.999
+
+
+def test_the_review_is_there_and_shows_the_same_figures(done, series):
+    review, document = read_review(done), json.loads((done / "result.json").read_text())
+    assert [s.name for s in review.structures] == [s["name"] for s in document["structures"]]
+    assert [s.volume_cc for s in review.structures] == [s["volume_cc"] for s in document["structures"]]
+    assert min(value for s in review.structures for value in s.round_trip.values()) >= 0.999
+    middle = review.look_here[0].slice_index
+    shown = np.frombuffer(gzip.decompress(read_slice(done / "slices.bin", middle).gzipped), "<i2")
+    assert (shown == series.hu[middle].ravel()).all()
 
 
 def test_the_picture_is_there(done):
