@@ -21,11 +21,13 @@ from service.api import (
     follow,
     health,
     jobs,
+    patients,
     peers,
     pulls,
     results,
     review,
     session,
+    system,
     tokens,
     verdict,
 )
@@ -74,6 +76,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     problems.install(app)
     for part in (
         jobs,
+        patients,
         results,
         review,
         verdict,
@@ -86,6 +89,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         tokens,
         audit_log,
         session,
+        system,
         health,
         pages,
     ):

@@ -15,7 +15,7 @@ from service.settings import ServiceSettings
 from service.sqlite_driver import journal_mode, newest_sqlite
 
 BUSY_TIMEOUT_S = 10.0
-NEWEST_REVISION = "0011"
+NEWEST_REVISION = "0012"
 WRITER_LOCK = 0x50454E554D425241  # "PENUMBRA"
 
 

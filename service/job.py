@@ -12,6 +12,9 @@ from worker.job_folder import published_dir
 
 DeliveryState = Literal["waiting", "sending", "delivered", "failed"]
 
+TELLING_PERCENT = 10.0
+"""Below that reading and finding the organs weigh too much to tell how long the rest will take."""
+
 ENDED: frozenset[str] = frozenset({"done", "rejected", "failed", "cancelled", "not-routed"})
 
 
@@ -63,6 +66,8 @@ class Job:
     rerun_of: str | None
     deliver: bool
     attempts: int
+    seconds_left: float | None
+    """About how long a running job will still take, by how far it has come; None where that cannot be told yet."""
     cancel_requested: bool
     created_at: datetime
     updated_at: datetime
@@ -102,12 +107,20 @@ def job_of(record: JobRecord, settings: ServiceSettings) -> Job:
         rerun_of=record.rerun_of,
         deliver=record.deliver,
         attempts=record.attempts,
+        seconds_left=_seconds_left(record),
         cancel_requested=record.cancel_requested,
         created_at=datetime.fromtimestamp(record.created_at, UTC),
         updated_at=datetime.fromtimestamp(record.updated_at, UTC),
         deliveries=tuple(delivery_of(delivery) for delivery in record.deliveries),
         result_dir=published_dir(settings.jobs_dir / record.id) if record.has_result else None,
     )
+
+
+def _seconds_left(record: JobRecord) -> float | None:
+    """As if the rest went on at the pace so far, from the latest word of the worker."""
+    if record.state != "running" or record.started_at is None or record.percent < TELLING_PERCENT:
+        return None
+    return (record.updated_at - record.started_at) * (100.0 - record.percent) / record.percent
 
 
 def delivery_of(record: DeliveryRecord) -> Delivery:

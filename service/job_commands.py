@@ -63,7 +63,7 @@ def list_jobs(  # noqa: PLR0913, PLR0917 - typer's way to declare options
     front = _Front(data)
     page = front.jobs.list(
         limit=limit,
-        state=state.value if state else None,
+        states=[state.value] if state else None,
         sender=sender,
         series_uid=series,
         bundle=bundle,

@@ -3,19 +3,19 @@
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypedDict, Unpack, cast
 
 from pydicom.uid import RTStructureSetStorage
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from service import audit, ownership
 from service.audit import Action
 from service.database import Database
 from service.idempotency import job_of_key, remember
-from service.job import ENDED, Job, job_of
-from service.job_filter import JobFilter, conditions
+from service.job import ENDED, Job, JobState, job_of
+from service.job_filter import JobFilter
+from service.job_page import JobPage, counts_of, page_of
 from service.job_wishes import JobWishes, request_of
 from service.plan import Plan, Planner
 from service.records import InstanceRecord, JobRecord, SeriesRecord
@@ -59,14 +59,6 @@ class StateConflict(PenumbraError):
 
     code = "state-conflict"
     default_remedy = "Look at the job's state first."
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobPage:
-    """Some jobs, newest first, and the cursor that continues the list."""
-
-    jobs: tuple[Job, ...]
-    next_cursor: str | None
 
 
 class _Given(TypedDict):
@@ -158,19 +150,13 @@ class Jobs:
         Raises:
             ValueError: the cursor is not one of ours.
         """
-        query = select(JobRecord).options(selectinload(JobRecord.deliveries))
-        query = query.order_by(JobRecord.created_at.desc(), JobRecord.id.desc()).limit(limit + 1)
-        query = ownership.only_visible(query).where(*conditions(wanted))
-        if cursor is not None:
-            created_at, _, job_id = cursor.partition("_")
-            query = query.where(
-                tuple_(JobRecord.created_at, JobRecord.id) < tuple_(float(created_at), job_id)
-            )
         with self._database.read() as session:
-            records = session.scalars(query).all()
-            jobs = tuple(job_of(record, self._settings) for record in records[:limit])
-        last = records[limit - 1] if len(records) > limit else None
-        return JobPage(jobs=jobs, next_cursor=None if last is None else f"{last.created_at!r}_{last.id}")
+            return page_of(session, self._settings, wanted, limit=limit, cursor=cursor)
+
+    def counts(self, **wanted: Unpack[JobFilter]) -> dict[JobState, int]:
+        """State -> how many jobs pass the filter, whatever states it asks for."""
+        with self._database.read() as session:
+            return counts_of(session, wanted)
 
     def ids_that_begin(self, beginning: str, *, limit: int = 2) -> Sequence[str]:
         """Some ids that begin with a text: for people, who do not type 36 characters."""

@@ -71,6 +71,7 @@ class SqlLedger:
                     fence=JobRecord.fence + 1,
                     attempts=JobRecord.attempts + 1,
                     lease_until=now + self._settings.lease_s,
+                    started_at=now,
                     worker=worker,
                     stage="starting",
                     version=next_version(session),

@@ -91,6 +91,8 @@ class JobRecord(Record):
     has_result: Mapped[bool] = mapped_column(default=False)
 
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    started_at: Mapped[float | None] = mapped_column(Float)
+    """When the latest attempt began."""
     fence: Mapped[int] = mapped_column(Integer, default=0)
     lease_until: Mapped[float | None] = mapped_column(Float)
     worker: Mapped[str | None] = mapped_column(String(128))

@@ -57,7 +57,7 @@ RULES = (  # the first that fits counts
     _rule("GET HEAD", "/api/v1/(bundles|session|openapi\\.json)", ANYBODY),
     _rule("POST", "/api/v1/session/logout", ANYBODY),
     _rule("POST", "/api/v1/jobs", Right.SUBMIT),
-    _rule("GET HEAD", "/api/v1/(jobs|events)", Right.READ | Right.OWN),
+    _rule("GET HEAD", "/api/v1/(jobs|events|patients)", Right.READ | Right.OWN),
     _rule("GET HEAD", f"{_JOB}(/.*)?", Right.READ | Right.OWN),
     _rule("POST", f"{_JOB}/(cancel|retry|rerun)", Right.OPERATE | Right.OWN),
     _rule("PUT", f"{_JOB}/verdict", Right.OPERATE | Right.OWN),

@@ -93,6 +93,7 @@ class Progress(BaseModel):
     percent: float
     passes_done: int
     passes_total: int
+    seconds_left: float | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -120,6 +121,8 @@ class JobView(BaseModel):
     percent: float
     passes_done: int
     passes_total: int
+    seconds_left: float | None
+    """About how long it will still run; null where that cannot be told."""
     reason: Reason | None
     series_instance_uid: str
     study_instance_uid: str
@@ -223,7 +226,12 @@ class JobQuery(BaseModel):
     cursor: str | None = Field(
         default=None, max_length=100, pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?_[0-9a-f-]{36}$"
     )
-    state: JobState | None = None
+    state: Annotated[list[JobState], Field(max_length=8)] = []
+    """Any of these; given more than once for several."""
+    q: str | None = Field(default=None, max_length=64)
+    """Words of the patient's name or id, or of a description; or the beginning of a job's id or of a UID."""
+    counts: bool = False
+    """Whether to tell how many jobs there are in each state."""
     sender: str | None = Field(default=None, min_length=1, max_length=64)
     series: Uid | None = None
     bundle: BundleName | None = None
@@ -236,23 +244,44 @@ class JobList(BaseModel):
 
     jobs: list[JobView]
     next_cursor: str | None
+    counts: dict[JobState, int] | None = None
+    """If asked for: jobs that pass all of the filter but its states, by state."""
 
 
 class BundleView(BaseModel):
-    """An installed bundle. `metrics` is what the manifest says was measured, and by which command."""
+    """An installed bundle, as its manifest has it.
+
+    `metrics` is what was measured, and by which command; `calibration` on which cases the bounds were calibrated
+    and how wide they are per structure, null where they were not.
+    """
 
     name: str
     version: str
     intended_use: str
     sha256: str
     notice: str | None
+    description: str
+    licence: str
+    training: Any
+    bounds: str
+    calibration: Any
+    quality_validated: Any
     networks: list[str]
     metrics: Any
+    default: bool
+    """Whether a job gets it that names none."""
 
     @classmethod
-    def of(cls, name: str, manifest: Mapping[str, Any], *, notice: str | None) -> Self:
+    def of(cls, name: str, manifest: Mapping[str, Any], *, notice: str | None, default: bool) -> Self:
         """The bundle called `name`; what its manifest leaves out stays empty."""
         return cls(
+            default=default,
+            description=str(manifest.get("description", "")),
+            licence=str(manifest.get("licence", "")),
+            training=manifest.get("training"),
+            bounds=str(manifest.get("bounds", "")),
+            calibration=manifest.get("calibration"),
+            quality_validated=manifest.get("quality_validated"),
             name=name,
             version=str(manifest.get("version", "")),
             intended_use=str(manifest.get("intended_use", "")),

@@ -14,7 +14,12 @@ def list_bundles(parts: PartsDep) -> BundleList:
     found = parts.bundles.manifests()
     return BundleList(
         bundles=[
-            BundleView.of(name, manifest, notice=parts.bundles.notice(name))
+            BundleView.of(
+                name,
+                manifest,
+                notice=parts.bundles.notice(name),
+                default=name == parts.bundles.name(None),
+            )
             for name, manifest in found.items()
         ]
     )

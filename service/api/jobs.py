@@ -9,8 +9,11 @@ from starlette.concurrency import run_in_threadpool
 
 from service.actor import current_actor
 from service.api.parts import JobDep, Parts, PartsDep
+from service.api.patients import note_search
 from service.idempotency import MAX_KEY_CHARACTERS, IdempotencyKey, fingerprint_of
 from service.job import Job
+from service.job_filter import JobFilter
+from service.patients import Patients
 from service.problems import Problem, invalid_request
 from service.schemas import (
     JOBS_PATH,
@@ -105,17 +108,15 @@ async def create_job(request: Request, response: Response, parts: PartsDep, key:
 @router.get("")
 def list_jobs(parts: PartsDep, wanted: Annotated[JobQuery, Query()]) -> JobList:
     """Jobs, newest first."""
-    page = parts.jobs.list(
-        limit=wanted.limit,
-        cursor=wanted.cursor,
-        state=wanted.state,
-        sender=wanted.sender,
-        series_uid=wanted.series,
-        since=wanted.since,
-        bundle=wanted.bundle,
-        default_bundle=parts.bundles.name(None),
+    passing = _filter(wanted, parts)
+    if wanted.q:
+        note_search(parts)
+    page = parts.jobs.list(limit=wanted.limit, cursor=wanted.cursor, **passing)
+    return JobList(
+        jobs=[parts.view(job) for job in page.jobs],
+        next_cursor=page.next_cursor,
+        counts=parts.jobs.counts(**passing) if wanted.counts else None,
     )
-    return JobList(jobs=[parts.view(job) for job in page.jobs], next_cursor=page.next_cursor)
 
 
 @router.get("/{job_id}")
@@ -148,6 +149,21 @@ def rerun_job(job: JobDep, wanted: RerunRequest, parts: PartsDep, key: KeyDep) -
 def set_priority(job: JobDep, wanted: PriorityRequest, parts: PartsDep) -> JobView:
     """Let a job that waits go earlier or later."""
     return parts.view(parts.jobs.set_priority(job.id, wanted.priority))
+
+
+def _filter(wanted: JobQuery, parts: Parts) -> JobFilter:
+    text = (wanted.q or "").strip()
+    of_patient = Patients(parts.settings, parts.database).series_that_fit(text) if text else None
+    return JobFilter(
+        states=wanted.state,
+        sender=wanted.sender,
+        series_uid=wanted.series,
+        since=wanted.since,
+        bundle=wanted.bundle,
+        default_bundle=parts.bundles.name(None),
+        text=text,
+        of_patient=of_patient,
+    )
 
 
 async def _from_upload(request: Request, parts: Parts, key: GivenKey) -> JobView:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from worker.ledger import ProgressReport
+
 PATH = "/api/v1/jobs"
 
 
@@ -31,6 +33,31 @@ def test_filters_narrow_the_list(ask, two) -> None:
     assert listed(ask, since=second["since"]) == [second["id"]]
     assert listed(ask, sender="rest", bundle="other", state="queued") == [second["id"]]
     assert listed(ask, sender="TPS") == []
+
+
+def test_jobs_are_counted_by_state_whatever_states_are_shown(ask, two) -> None:
+    first, second = two
+    ask("POST", f"{PATH}/{first['id']}/cancel")
+    query = {"state": ["cancelled", "failed"], "counts": True}
+    page = ask("GET", PATH, params=query).json()
+    assert [job["id"] for job in page["jobs"]] == [first["id"]]
+    assert page["counts"] == {"queued": 1, "cancelled": 1}
+    assert ask("GET", PATH, params=query | {"bundle": "other"}).json()["counts"] == {"queued": 1}
+    assert ask("GET", PATH).json()["counts"] is None
+    assert set(listed(ask, state=["cancelled", "queued"])) == {first["id"], second["id"]}
+
+
+def test_the_time_left_is_told_once_it_can_be(ask, two, worker) -> None:
+    claim = worker.ledger.claim(two[0]["id"], "stub")
+
+    def left(percent: float) -> float | None:
+        worker.ledger.renew(claim, ProgressReport(stage="segmenting", percent=percent))
+        return ask("GET", f"{PATH}/{two[0]['id']}").json()["seconds_left"]
+
+    assert left(5.0) is None
+    time.sleep(0.2)
+    quarter, most = left(25.0), left(90.0)
+    assert 0.5 < quarter < 60 and 0 < most < quarter
 
 
 def test_filters_hold_on_every_page(ask, two) -> None:

@@ -153,7 +153,7 @@ def test_administrators_may_all(tried):
 def table(tried):
     roles = ["nobody", *Role]
     lines = ["| entrance | " + " | ".join(["no token", *Role]) + " |", "|---|" + "---|" * len(roles)]
-    own = re.compile(r"/api/v1/(jobs|events)")
+    own = re.compile(r"/api/v1/(jobs|events|patients)")
     for (method, path), who in sorted(tried.items(), key=lambda each: (each[0][1], each[0][0])):
         if path.endswith("/nothing") or (method, path) == ("DELETE", "/api/v1/jobs"):
             continue

@@ -1,0 +1,98 @@
+"""Whose series they are, read from headers when somebody who may asks: no patient's name lies in the database.
+
+What is read here is about patients: never log it, never put it into an error.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from pydicom import Dataset
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service import ownership
+from service.database import Database
+from service.dicomweb.headers import read_header
+from service.records import InstanceRecord, JobRecord, SeriesRecord
+from service.settings import ServiceSettings
+from worker.job_folder import RTSTRUCT_NAME, published_dir
+from worker.unchecked_values import text_of
+
+SEARCHED: Final = 2000
+"""A search for a name looks at so many series, the newest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """What a person needs to find a patient's series. Texts are as in DICOM, empty where there is none."""
+
+    name: str
+    patient_id: str
+    study_date: str
+    study_description: str
+    series_description: str
+
+    def fits(self, words: Collection[str]) -> bool:
+        """Whether each word stands somewhere in it; words are in lower case."""
+        text = " ".join(getattr(self, field.name) for field in fields(self)).replace("^", " ").casefold()
+        return all(word in text for word in words)
+
+
+class Patients:
+    """Reads headers; those read before are kept (`service/dicomweb/headers.py`)."""
+
+    def __init__(self, settings: ServiceSettings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+
+    def of_jobs(self, job_ids: Collection[str]) -> Mapping[str, Patient]:
+        """Job -> its patient. Jobs that whoever acts may not know of, or with nothing left, are left out."""
+        query = ownership.only_visible(select(JobRecord)).where(JobRecord.id.in_(job_ids))
+        with self._database.read() as session:
+            series = {job.id: job.series_uid for job in session.scalars(query)}
+            paths = _first_instances(session, set(series.values()))
+        found = {job_id: self._patient(paths.get(uid), job_id) for job_id, uid in series.items()}
+        return {job_id: patient for job_id, patient in found.items() if patient is not None}
+
+    def series_that_fit(self, text: str) -> Sequence[str]:
+        """UIDs of series, of the newest `SEARCHED`, whose patient or description has every word of the text."""
+        words = text.casefold().replace("^", " ").split()
+        newest = select(SeriesRecord.series_uid).order_by(SeriesRecord.last_received_at.desc())
+        with self._database.read() as session:
+            paths = _first_instances(session, session.scalars(newest.limit(SEARCHED)).all())
+        return list(self._that_fit(paths, words)) if words else []
+
+    def _that_fit(self, paths: Mapping[str, str], words: Collection[str]) -> Iterator[str]:
+        for series_uid, path in paths.items():
+            header = read_header(self._settings.inbox_dir / path)
+            if header is not None and _of_header(header).fits(words):
+                yield series_uid
+
+    def _patient(self, instance: str | None, job_id: str) -> Patient | None:
+        """From the series itself, else from the RTSTRUCT that was made of it."""
+        made = published_dir(self._settings.jobs_dir / job_id) / RTSTRUCT_NAME
+        files: tuple[Path, ...] = (made,) if instance is None else (self._settings.inbox_dir / instance, made)
+        headers = (read_header(file) for file in files)
+        return next((_of_header(header) for header in headers if header is not None), None)
+
+
+def _first_instances(session: Session, series_uids: Collection[str]) -> dict[str, str]:
+    """Series -> path of one of its instances, relative to the inbox."""
+    query = (
+        select(InstanceRecord.series_uid, func.min(InstanceRecord.path))
+        .where(InstanceRecord.series_uid.in_(series_uids))
+        .group_by(InstanceRecord.series_uid)
+    )
+    return {series_uid: path for series_uid, path in session.execute(query)}
+
+
+def _of_header(header: Dataset) -> Patient:
+    return Patient(
+        name=text_of(header, "PatientName"),
+        patient_id=text_of(header, "PatientID"),
+        study_date=text_of(header, "StudyDate"),
+        study_description=text_of(header, "StudyDescription"),
+        series_description=text_of(header, "SeriesDescription"),
+    )
