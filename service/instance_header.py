@@ -17,6 +17,7 @@ UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")  # PS3.5 9.1
 UID_CHARACTERS = 64
 DEFLATED_SYNTAXES = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 WANTED = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows"]
+OF_META = {"SOPClassUID": "MediaStorageSOPClassUID", "SOPInstanceUID": "MediaStorageSOPInstanceUID"}
 STRUCTURES = "StructureSetROISequence"  # an RTSTRUCT has it, however empty (PS3.3 C.8.8.5)
 
 PARSER_ERRORS = (*DAMAGED, MemoryError)  # of bytes from the network
@@ -65,7 +66,8 @@ def read_header(data: bytes) -> InstanceHeader:
     if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
         raise NotAnImage
     try:
-        syntax, start = _file_meta(data)
+        meta, start = _file_meta(data)
+        syntax = str(meta.TransferSyntaxUID)
         if syntax in DEFLATED_SYNTAXES:
             raise UnsupportedTransferSyntax(f"The instance is deflated (transfer syntax {syntax}).")
         header = dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=[*WANTED, STRUCTURES])
@@ -73,7 +75,7 @@ def read_header(data: bytes) -> InstanceHeader:
             not header.get("Rows") and STRUCTURES not in header
         ):  # it follows the UIDs, so they are whole if it is there
             raise NotAnImage("The instance is cut off in its header, or it is no image.")
-        found = {name: str(header.get(name) or "") for name in WANTED}
+        found = {name: str(header.get(name) or meta.get(OF_META.get(name, ""), "")) for name in WANTED}
     except PARSER_ERRORS as error:
         raise NotAnImage("The DICOM header cannot be read; the instance is damaged or cut off.") from error
     _refuse_bad_uids(found)
@@ -101,12 +103,12 @@ def _comparable(dataset: Dataset) -> dict[int, object]:
     return {int(element.tag): element.value for element in dataset if element.tag.element != 0}
 
 
-def _file_meta(data: bytes) -> tuple[str, int]:
-    """Transfer syntax, and where the dataset begins."""
+def _file_meta(data: bytes) -> tuple[Dataset, int]:
+    """The meta information, and where the dataset begins."""
     stream = BytesIO(data)
     read_preamble(stream, force=False)
     meta = _read_file_meta_info(stream)
-    return str(meta.TransferSyntaxUID), stream.tell()
+    return meta, stream.tell()
 
 
 def _refuse_bad_uids(found: dict[str, str]) -> None:

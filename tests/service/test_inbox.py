@@ -2,10 +2,12 @@ import errno
 import os
 import stat
 import time
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RTPlanStorage, RTStructureSetStorage
+from pydicom import dcmread
+from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, RTPlanStorage, RTStructureSetStorage
 
 from service.inbox import (
     Announced,
@@ -100,6 +102,18 @@ def test_dicom_that_is_no_image_is_refused(inbox, instance):
 def test_deflated_instance_is_refused_before_it_is_inflated(inbox, instance):
     with pytest.raises(UnsupportedTransferSyntax):
         inbox.receive(instance(syntax=DeflatedExplicitVRLittleEndian), sender="TPS", source="rest")
+
+
+def test_what_the_data_set_lacks_of_its_identity_the_meta_information_tells(inbox, instance, settings):
+    """As with a real JPEG 2000 series that has no SOPClassUID in its data sets."""
+    dataset = dcmread(BytesIO(instance()))
+    del dataset.SOPClassUID
+    file = BytesIO()
+    dataset.save_as(file)
+    inbox.receive(file.getvalue(), sender="TPS", source="rest")
+    (path,) = files_below(settings.data_dir / "inbox")
+    assert "SOPClassUID" not in dcmread(path)
+    assert dcmread(path).file_meta.MediaStorageSOPClassUID == CTImageStorage
 
 
 def test_announced_identity_must_be_the_datasets(inbox, instance):

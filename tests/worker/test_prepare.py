@@ -192,6 +192,8 @@ def clinic(tmp_path_factory, draw) -> Clinic:
     del large
     (draft,) = clinic.patient("draft")
     change(draft, lambda d: setattr(d, "SeriesDescription", "AI DRAFT Penumbra"))
+    (rejected,) = clinic.patient("rejected")
+    change(rejected, lambda d: setattr(d, "ApprovalStatus", "REJECTED"))
     (lost,) = clinic.patient("lost")
     change(lost, unrelated)
     (orphan,) = clinic.patient("orphan")
@@ -285,6 +287,7 @@ def rois(folder: Path) -> list[str]:
         ("gap", "missing-slices"),
         ("two", "several-structure-sets"),
         ("draft", "ai-draft"),
+        ("rejected", "rejected"),
     ],
 )
 def test_what_cannot_be_trusted_is_left_out(case, name, code) -> None:
