@@ -68,8 +68,16 @@ def inflate(instances: Sequence[Compressed]) -> list[Spooled]:
     Raises:
         UnreadableInstance: cut off, damaged, or larger than an instance may be.
     """
-    most = min(MAX_SPOOL_BYTES, MAX_INFLATED_BYTES * len(instances))
-    return list(_decompress(instances, inflating=True, max_bytes=most))
+    return [_whole(each) for each in _inflated(instances)]
+
+
+def inflate_readable(instances: Sequence[Compressed]) -> list[Spooled | None]:
+    """As `inflate`, with None for what cannot be inflated.
+
+    After one that ends the child (by its limits, or by saying nothing for too long) the rest is None too.
+    """
+    spooled = [each if isinstance(each, Spooled) else None for each in _inflated(instances)]
+    return [*spooled, *[None] * (len(instances) - len(spooled))]
 
 
 def decode_pixels(instances: Sequence[Compressed]) -> list[Spooled]:
@@ -79,14 +87,28 @@ def decode_pixels(instances: Sequence[Compressed]) -> list[Spooled]:
         UnreadableInstance: cut off, damaged, not of the size told, or its codec crashed or hung.
     """
     sizes = [2 * instance.rows * instance.columns for instance in instances]
-    decoded = list(_decompress(instances, inflating=False, max_bytes=sum(sizes)))
+    decoded = [_whole(each) for each in _decompress(instances, inflating=False, max_bytes=sum(sizes))]
     for instance, size, spooled in zip(instances, sizes, decoded, strict=True):
         if spooled.size != size:
             raise _unreadable(instance, "its compressed image is not of the size that its header says")
     return decoded
 
 
-def _decompress(instances: Sequence[Compressed], *, inflating: bool, max_bytes: int) -> Iterator[Spooled]:
+def _inflated(instances: Sequence[Compressed]) -> Iterator[Spooled | UnreadableInstance]:
+    most = min(MAX_SPOOL_BYTES, MAX_INFLATED_BYTES * len(instances))
+    return _decompress(instances, inflating=True, max_bytes=most)
+
+
+def _whole(outcome: Spooled | UnreadableInstance) -> Spooled:
+    if isinstance(outcome, UnreadableInstance):
+        raise outcome
+    return outcome
+
+
+def _decompress(
+    instances: Sequence[Compressed], *, inflating: bool, max_bytes: int
+) -> Iterator[Spooled | UnreadableInstance]:
+    """What became of each, in their order; ends with the one that ended the child."""
     if not instances:
         return
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as what is in it
@@ -102,6 +124,9 @@ def _decompress(instances: Sequence[Compressed], *, inflating: bool, max_bytes: 
         try:
             place = 0
             for size in _sizes(child, instances):
+                if isinstance(size, UnreadableInstance):
+                    yield size
+                    continue
                 yield Spooled(file=spool, offset=place, size=size)
                 place += size
         finally:
@@ -125,19 +150,20 @@ def _started(work: Work) -> subprocess.Popen[bytes]:
     return child
 
 
-def _sizes(child: subprocess.Popen[bytes], instances: Sequence[Compressed]) -> Iterator[int]:
-    """Bytes written per instance, as the child reports them."""
+def _sizes(
+    child: subprocess.Popen[bytes], instances: Sequence[Compressed]
+) -> Iterator[int | UnreadableInstance]:
+    """Bytes written per instance, or why none were, as the child reports them."""
     lines = _lines(child)
     if next(lines, None) is None:
         raise DecoderMissing
     for instance in instances:
         line = next(lines, None)
         if line is None:
-            raise _unreadable(instance, "decompressing it failed, took too long or took too much memory")
+            yield _unreadable(instance, "decompressing it failed, took too long or took too much memory")
+            return
         report = json.loads(line)
-        if "error" in report:
-            raise _unreadable(instance, str(report["error"]))
-        yield int(report["bytes"])
+        yield _unreadable(instance, str(report["error"])) if "error" in report else int(report["bytes"])
 
 
 def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes]:

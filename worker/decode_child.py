@@ -5,7 +5,8 @@ limits end the process, and the parent tells which instance it was. The process 
 one file without a name.
 
 Standard input is a `Work` as JSON. Standard output is one line `{}` when everything is loaded, then one line per
-instance: `{"bytes": n}`, with the n bytes appended to the spool, or `{"error": "what is wrong with it"}`.
+instance: `{"bytes": n}`, with the n bytes appended to the spool, or `{"error": "what is wrong with it"}`; the parent
+ends it where one that is wrong is enough.
 """
 
 import json
@@ -63,10 +64,8 @@ def main() -> None:
             _say({"bytes": len(data)})
         except Refused as reason:
             _say({"error": str(reason)})
-            return
         except Exception:  # noqa: BLE001 - codecs raise anything; the process is the boundary
             _say({"error": "its compressed image is damaged"})
-            return
 
 
 def limit_resources(max_bytes: int) -> None:

@@ -8,20 +8,21 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from worker.decode import Compressed, inflate
+from worker.decode import Compressed, inflate_readable
 from worker.instance_files import COMPANIONS, LOCALIZERS, is_dicom
 from worker.transfer_syntaxes import DEFLATED
 from worker.unchecked_values import DAMAGED, bytes_of, file_meta_of, integer_of, text_of
 
 
-def image_headers(folder: Path) -> Iterator[Dataset]:
-    """Everything before the pixels of each DICOM file below a folder; empty of a damaged one.
+def image_headers(folder: Path) -> Iterator[tuple[str, Dataset]]:
+    """What each DICOM file below a folder holds before its pixels, empty of a damaged one; and the file's place.
+
+    The place, as `file 3`, is the only name of a damaged file that may be told: its own may be a patient's.
 
     Doses, plans and other objects that accompany images are passed over. Deflated instances come last, inflated by one
     child process with limits, for a few kilobytes may become gigabytes.
 
     Raises:
-        UnreadableInstance: a deflated instance is cut off, damaged, or larger than an instance may be.
         DecoderMissing: the child process did not start.
     """
     deflated: list[Compressed] = []
@@ -33,15 +34,15 @@ def image_headers(folder: Path) -> Iterator[Dataset]:
             if text_of(meta, "MediaStorageSOPClassUID").startswith(COMPANIONS):
                 continue
             if text_of(meta, "TransferSyntaxUID") == DEFLATED:
-                deflated.append(Compressed(path=path, label=f"(file {number}, by name)", syntax=DEFLATED))
+                deflated.append(Compressed(path=path, label=f"file {number}", syntax=DEFLATED))
                 continue
             header: Dataset = dcmread(path, stop_before_pixels=True, force=True)
         except DAMAGED:
             header = Dataset()
         if not text_of(header, "SOPClassUID").startswith(COMPANIONS):
-            yield header
-    for spooled in inflate(deflated):
-        yield _parsed(spooled.read())
+            yield f"file {number}", header
+    for instance, spooled in zip(deflated, inflate_readable(deflated), strict=True):
+        yield instance.label, Dataset() if spooled is None else _parsed(spooled.read())
 
 
 def is_localizer(header: Dataset) -> bool:

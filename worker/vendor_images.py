@@ -80,12 +80,13 @@ class ImageStack:
     Attributes:
         planes: at least one.
         left_out: images of the series that are no slices: localisers, and the few whose planes are others.
-        unreadable: files of the folder that could not be read, have no position, or hold several frames.
+        unreadable: files of the folder that could not be read, have no position, or hold several frames: their
+            places among all files, in the order of their names.
     """
 
     planes: tuple[ImagePlane, ...]
     left_out: tuple[ImagePlane, ...] = ()
-    unreadable: int = 0
+    unreadable: tuple[str, ...] = ()
 
     @cached_property
     def index_of(self) -> dict[str, int]:
@@ -163,23 +164,22 @@ def read_images(folder: Path) -> dict[str, ImageStack]:
     Raises:
         NoDicom: there is no image with a position.
         NotCT: there are images of several frames only.
-        UnreadableInstance: a deflated instance is damaged, or too large.
         DecoderMissing: what inflates did not start.
     """
     series: dict[str, dict[str, ImagePlane]] = {}
-    unreadable = 0
+    unreadable: list[str] = []
     kinds: set[str] = set()
-    for header in image_headers(folder):
+    for place, header in image_headers(folder):
         plane = None if has_frames(header) else _plane(header)
         if plane is not None:
             series.setdefault(plane.uids["SeriesInstanceUID"], {}).setdefault(plane.uid, plane)
             continue
-        unreadable += "Rows" in header or not len(header)
+        unreadable += [place] if "Rows" in header or not len(header) else []
         if has_frames(header):
             kinds.add(kind_of(header))
     if not series:
         raise _no_images(kinds)
-    return {uid: _stack(list(planes.values()), unreadable) for uid, planes in series.items()}
+    return {uid: _stack(list(planes.values()), tuple(unreadable)) for uid, planes in series.items()}
 
 
 def _no_images(kinds: Collection[str]) -> NoDicom | NotCT:
@@ -194,7 +194,7 @@ def _no_images(kinds: Collection[str]) -> NoDicom | NotCT:
     )
 
 
-def _stack(planes: Sequence[ImagePlane], unreadable: int) -> ImageStack:
+def _stack(planes: Sequence[ImagePlane], unreadable: tuple[str, ...]) -> ImageStack:
     """The slices of a series, without its localisers, unless it has nothing else."""
     slices = _parallel([plane for plane in planes if not plane.localizer] or planes)
     kept = {plane.uid for plane in slices}

@@ -90,7 +90,6 @@ def verify(rtstruct: Path, images: Path) -> Verification:
         NotStructureSet: the file is no RTSTRUCT, or damaged beyond reading.
         NoDicom: the folder holds no image with a position.
         NotCT: it holds images of several frames only.
-        UnreadableInstance: a deflated image is damaged.
     """
     subject = read_subject(rtstruct, images)
     found = [objection for part in _PARTS for objection in _of_part(part, subject)]

@@ -1,8 +1,9 @@
 """Whose contours they are: patient, study, series, frame of reference and images, held against the CT's."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from worker.instance_files import NAMED
 from worker.unchecked_values import bytes_of, items_at, items_of, text_of
 from worker.vendor_contours import REFERENCED_SERIES
 from worker.vendor_images import ImageStack
@@ -32,13 +33,21 @@ def _left_out(stack: ImageStack) -> Iterator[Objection]:
     reasons = {
         "marked as localisers (scout views)": localizers,
         "in other planes than most": len(stack.left_out) - localizers,
-        "damaged, without a position, or of several frames": stack.unreadable,
+        "damaged, without a position, or of several frames": len(stack.unreadable),
     }
     total = sum(reasons.values())
     if total:
         told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-        message = f"{total} images were left out: {told}."
+        message = f"{total} images were left out: {told}{_places(stack.unreadable)}."
         yield Objection(code="images-left-out", message=message, count=total)
+
+
+def _places(unreadable: Sequence[str]) -> str:
+    """Where the damaged ones are, for a damaged file may have no other name that can be told."""
+    if not unreadable:
+        return ""
+    more = f" and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
+    return f" ({', '.join(unreadable[:NAMED])}{more}, by name)"
 
 
 def _patient(subject: Subject) -> Iterator[Objection]:

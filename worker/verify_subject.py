@@ -62,7 +62,6 @@ def read_subject(rtstruct: Path, images: Path) -> Subject:
         NotStructureSet: the file is none.
         NoDicom: the folder holds no image.
         NotCT: it holds images of several frames only.
-        UnreadableInstance: a deflated image is damaged.
     """
     structure_set = read_structure_set(rtstruct)
     stacks = read_images(images)

@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from pydicom import dcmread, dcmwrite
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     JPEGLossless,
     JPEGLosslessSV1,
@@ -204,6 +206,23 @@ def encode(path, syntax):
     assert (after.SOPInstanceUID, after.SeriesInstanceUID) == (uid, series)
 
 
+def as_frames(folder, sop_class=EnhancedCTImageStorage) -> Path:
+    """Put the slices of a folder into one multi-frame instance, each frame in functional groups of its own."""
+    slices = sorted(p for p in folder.iterdir() if p.is_file())
+    instance = LegacyConvertedEnhancedCTImage(
+        legacy_datasets=[dcmread(path) for path in slices],
+        series_instance_uid="2.25.771",
+        series_number=2,
+        sop_instance_uid="2.25.772",
+        instance_number=1,
+    )
+    instance.SOPClassUID = instance.file_meta.MediaStorageSOPClassUID = sop_class
+    for path in slices:
+        path.unlink()
+    instance.save_as(folder / "frames.dcm")
+    return folder / "frames.dcm"
+
+
 @pytest.fixture(scope="session")
 def draw() -> SimpleNamespace:
     """The drawing functions above, for tests cannot import a conftest."""
@@ -215,6 +234,7 @@ def draw() -> SimpleNamespace:
         pelvis=pelvis_hu,
         head=head_hu,
         encode=encode,
+        as_frames=as_frames,
         structure=structure,
         result=result_of,
         bundle=Bundle,

@@ -9,6 +9,7 @@ from pydicom.uid import (
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    LegacyConvertedEnhancedCTImageStorage,
     MRImageStorage,
     RTPlanStorage,
     SecondaryCaptureImageStorage,
@@ -215,9 +216,13 @@ def test_an_mr_series_is_refused_by_name_even_if_short(make_ct):
         read_series(folder)
 
 
-def test_enhanced_ct_is_refused(make_ct):
-    with pytest.raises(NotCT, match="Enhanced CT Image Storage"):
-        read_series(make_ct(SOPClassUID=EnhancedCTImageStorage))
+@pytest.mark.parametrize("kind", [EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage])
+def test_enhanced_ct_is_refused(make_ct, draw, kind):
+    folder = make_ct()
+    assert dcmread(draw.as_frames(folder, kind)).NumberOfFrames == 22
+    with pytest.raises(NotCT, match=rf"2\.25\.772 is {kind.name}") as caught:
+        read_series(folder)
+    assert "one instance per slice" in caught.value.remedy
 
 
 def picture_of(path, target):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedCTImageStorage, RTDoseStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RTDoseStorage
 
 from worker import vendor_headers
 from worker.ct_writer import write_ct_series
-from worker.errors import NotCT, UnreadableInstance
+from worker.errors import NotCT
 from worker.rtstruct import write_contours
 from worker.series import read_series
 from worker.verify import Verification, verify
@@ -135,42 +135,38 @@ def test_a_deflated_ct_is_verified_as_it_is_segmented(small, ct, draw):
     assert not verification.objections and verification.rois == small.plain.rois
 
 
-def test_a_deflated_image_that_is_cut_off_is_refused_without_its_files_name(small, ct, draw):
-    path = sorted(ct.iterdir())[4]
-    draw.encode(path, DeflatedExplicitVRLittleEndian)
-    named = path.rename(ct / "0000-Quasimodo.dcm")
-    named.write_bytes(named.read_bytes()[:500])
-    with pytest.raises(UnreadableInstance, match=r"Instance \(file 1, by name\) cannot be read") as refusal:
-        verify(small.rs, ct)
-    assert "Quasimodo" not in str(refusal.value)
+def test_deflated_images_that_are_damaged_are_set_aside_and_told_without_their_files_names(small, ct, draw):
+    paths = sorted(ct.iterdir())
+    for path in paths:
+        draw.encode(path, DeflatedExplicitVRLittleEndian)
+    first = paths[4].rename(ct / "0000-Quasimodo.dcm")
+    first.write_bytes(first.read_bytes()[:500])
+    paths[9].write_bytes(paths[9].read_bytes()[:400] + bytes(40))
+    verification = verify(small.rs, ct)
+    assert verification.images == 18
+    message = told(verification)["images-left-out"]
+    assert message.startswith("2 images were left out: 2 damaged") and "(file 1, file 10, by name)" in message
+    assert "Quasimodo" not in str(verification.as_json())
 
 
 def test_other_deflated_objects_are_not_inflated(small, ct, draw, monkeypatch):
     asked: list = []
-    monkeypatch.setattr(vendor_headers, "inflate", lambda instances: asked.extend(instances) or [])
+    monkeypatch.setattr(vendor_headers, "inflate_readable", lambda instances: asked.extend(instances) or [])
     shutil.copy(small.rs, ct / "rs")
     draw.encode(ct / "rs", DeflatedExplicitVRLittleEndian)
     assert not verify(small.rs, ct).objections and not asked
 
 
-def frames(dataset: Dataset) -> None:
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    dataset.NumberOfFrames, dataset.PerFrameFunctionalGroupsSequence = 2, [Dataset(), Dataset()]
-    dataset.PixelData *= 2
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        delattr(dataset, keyword)
-
-
-def test_a_multi_frame_ct_is_called_by_its_name(small, ct):
-    another(ct, "enhanced", frames)
+def test_a_multi_frame_ct_is_called_by_its_name(small, ct, draw, tmp_path):
+    apart = Path(shutil.copytree(small.ct, tmp_path / "apart"))
+    frames = draw.as_frames(apart)
+    shutil.copy(frames, ct / "zzz")
     assert told(verify(small.rs, ct)) == {
-        "images-left-out": "1 images were left out: 1 damaged, without a position, or of several frames."
+        "images-left-out": "1 images were left out: 1 damaged, without a position, or of several frames "
+        "(file 21, by name)."
     }
-    for path in ct.iterdir():
-        if path.name != "enhanced":
-            path.unlink()
     with pytest.raises(NotCT, match=r"multi-frame images only \(Enhanced CT Image Storage\)") as refusal:
-        verify(small.rs, ct)
+        verify(small.rs, apart)
     assert "one instance per slice" in refusal.value.remedy
 
 
