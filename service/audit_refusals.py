@@ -1,31 +1,19 @@
-"""Refused requests in the audit log: the first at once, its like of the same minute as one number.
+"""Refused requests, and what is sent again, in the audit log: the first at once, its like of the minute as a number.
 
 Whoever knocks a thousand times a second must not write a thousand rows.
 """
-
-import threading
-import time
-from collections import OrderedDict
-from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.exc import OperationalError
 
 from service import audit
-from service.actor import Actor
+from service.actor import Actor, current_actor
 from service.audit import Action
+from service.audit_windows import WINDOW_S, Windows
 from service.database import Database
-
-WINDOW_S = 60.0
-KINDS_KEPT = 1000
+from service.instance_header import InstanceHeader
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass
-class _Window:
-    until: float
-    untold: int = 0
 
 
 class Refusals:
@@ -33,13 +21,11 @@ class Refusals:
 
     def __init__(self, database: Database, *, window_s: float = WINDOW_S) -> None:
         self._database = database
-        self._window_s = window_s
-        self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
-        self._lock = threading.Lock()
+        self._windows = Windows(window_s=window_s)
 
     def note(self, actor: Actor, code: str, **about: str) -> None:
         """Somebody was refused for the reason `code`. Where the database does not answer, the log has it."""
-        untold = self._untold((actor.user_id + (actor.address or ""), code))
+        untold = self._windows.untold((actor.user_id, actor.address, code))
         if untold is None:
             return
         try:
@@ -52,16 +38,32 @@ class Refusals:
                 "refusal not in the audit log", code=code, address=actor.address, cause=type(error).__name__
             )
 
-    def _untold(self, key: tuple[str, str]) -> int | None:
-        """How many like this went by untold before; None if this one is to be counted only."""
-        now = time.monotonic()
-        with self._lock:
-            window = self._windows.pop(key, None)
-            if window is not None and now < window.until:
-                window.untold += 1
-                self._windows[key] = window
-                return None
-            self._windows[key] = _Window(now + self._window_s)
-            if len(self._windows) > KINDS_KEPT:
-                self._windows.popitem(last=False)
-            return 0 if window is None else window.untold
+
+class Repetitions:
+    """Notes instances that were received before, with the same content: once a minute per series and sender."""
+
+    def __init__(self, database: Database, *, window_s: float = WINDOW_S) -> None:
+        self._database = database
+        self._windows = Windows(window_s=window_s)
+
+    def note(self, header: InstanceHeader, sender: str) -> None:
+        """Whoever acts sent an instance again.
+
+        Raises:
+            OperationalError: the database does not answer; the instance is to be sent once more.
+        """
+        actor = current_actor()
+        untold = self._windows.untold((actor.user_id, actor.address, header.series_uid))
+        if untold is None:
+            return
+        with self._database.write() as session:
+            audit.record(
+                session,
+                Action.RECEIVED,
+                sender=sender,
+                again=True,
+                untold=untold,
+                series_uid=header.series_uid,
+                study_uid=header.study_uid,
+                subject=header.sop_uid,
+            )

@@ -45,7 +45,7 @@ class Commitments:
 
     def work(self) -> None:
         """Ask whom it is time to ask, and give up those whose time is over."""
-        for due in self._take_due():
+        while (due := self._claim()) is not None:
             self._ask(due)
         self._give_up()
 
@@ -64,19 +64,23 @@ class Commitments:
         log.info("storage commitment answered", node=record.node, state=record.state, count=len(missing))
         return True
 
-    def _take_due(self) -> Sequence[_Due]:
-        """Those it is time to ask; nobody else takes them while they are asked."""
+    def _claim(self) -> _Due | None:
+        """One that it is time to ask, the longest due first; nobody else takes it while it is asked.
+
+        Not all at once: the others would wait for a node that is slow, though another host has time for them.
+        """
         now = time.time()
         due = select(CommitmentRecord.transaction_uid).where(
             CommitmentRecord.state == "waiting", CommitmentRecord.next_at <= now
         )
         with self._database.read() as session:
-            if session.scalar(due.limit(1)) is None:
-                return []
+            first = session.scalar(due.order_by(CommitmentRecord.next_at).limit(1))
+        if first is None:
+            return None
         with self._database.write() as session:
-            rows = session.execute(
+            row = session.execute(
                 update(CommitmentRecord)
-                .where(CommitmentRecord.transaction_uid.in_(due))
+                .where(CommitmentRecord.transaction_uid == first, CommitmentRecord.transaction_uid.in_(due))
                 .values(next_at=now + ASKING_S, attempts=CommitmentRecord.attempts + 1)
                 .returning(
                     CommitmentRecord.transaction_uid,
@@ -84,8 +88,8 @@ class Commitments:
                     CommitmentRecord.attempts,
                     CommitmentRecord.deadline,
                 )
-            )
-            return [_Due(*row) for row in rows]
+            ).one_or_none()
+            return None if row is None else _Due(*row)
 
     def _ask(self, due: _Due) -> None:
         node = self._settings.node(due.node)

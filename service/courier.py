@@ -13,9 +13,9 @@ from typing import Final
 import httpx
 import structlog
 from sqlalchemy import Select, func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from service.background import start_background
 from service.database import Database
 from service.records import JobEventRecord, JobRecord, WebhookRecord
 from service.settings import ServiceSettings
@@ -46,14 +46,10 @@ class Courier:
         self._database = database
         self._webhook = webhook
 
-    def run(self, stop: threading.Event) -> None:
-        """Deliver until asked to stop."""
-        while not stop.wait(LOOK_EVERY_S):
-            try:
-                while not stop.is_set() and self.deliver_next():
-                    pass
-            except SQLAlchemyError as error:
-                log.warning("webhook waits for the database", cause=type(error).__name__)
+    def work(self) -> None:
+        """Deliver what is due, until something is not taken."""
+        while self.deliver_next():
+            pass
 
     def deliver_next(self) -> bool:
         """Deliver one message. False if none is due, or it was not taken."""
@@ -120,17 +116,19 @@ def waiting(webhook: WebhookSettings, row: WebhookRecord) -> Select[JobEventReco
 def post(webhook: WebhookSettings, message: WebhookMessage) -> str | None:
     """Send a message once. Returns why it was not taken, without the answer's text; None if it was."""
     try:
+        secret = webhook.secret()
+    except (OSError, ValueError) as error:
+        return f"The secret cannot be read ({type(error).__name__}); nothing was sent."
+    try:
         answer = httpx.post(
             webhook.url,
             content=message.body,
-            headers=message.headers(webhook.secret()),
+            headers=message.headers(secret),
             timeout=webhook.timeout_s,
             follow_redirects=False,
             trust_env=False,
         )
-    except (OSError, ValueError) as error:
-        return f"The secret cannot be read ({type(error).__name__})."
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return f"No answer ({type(error).__name__})."
     return None if answer.is_success else f"The answer was {answer.status_code}."
 
@@ -138,10 +136,8 @@ def post(webhook: WebhookSettings, message: WebhookMessage) -> str | None:
 def start_couriers(settings: ServiceSettings, database: Database, stop: threading.Event) -> None:
     """A thread per receiver, so that a slow one keeps no other waiting. They end with the process."""
     for webhook in settings.webhooks:
-        courier = Courier(settings, database, webhook)
-        threading.Thread(
-            target=courier.run, args=(stop,), name=f"webhook {webhook.name}", daemon=True
-        ).start()
+        work = Courier(settings, database, webhook).work
+        start_background(f"webhook {webhook.name}", work, stop, every_s=LOOK_EVERY_S)
 
 
 def _is_free(row: WebhookRecord) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from service import audit
 from service.audit import Action
-from service.audit_refusals import Refusals
+from service.audit_refusals import Refusals, Repetitions
 from service.database import Database
 from service.figures import counted
 from service.instance_header import PREAMBLE_BYTES, InstanceHeader, NotAnImage, read_header, same_content
@@ -104,6 +104,7 @@ class Inbox:
         self._settings = settings
         self._database = database
         self.refusals = Refusals(database)
+        self._repetitions = Repetitions(database)
         self.tallies = TallyBuffer(database)
         self._register = InstanceRegister(settings, database)
 
@@ -121,10 +122,12 @@ class Inbox:
         source: Source,
         announced: Announced | None = None,
         called: str | None = None,
+        header: InstanceHeader | None = None,
     ) -> Received:
         """Store one DICOM object (Part 10 bytes); it survives a crash once this returns.
 
-        The same object again is fine. `called` is the AE title that the sender called us by.
+        The same object again is fine. `called` is the AE title that the sender called us by; `header` spares reading
+        and hashing the bytes again, where that was done already.
 
         Raises:
             NotAnImage: no DICOM image, or a damaged header.
@@ -136,7 +139,7 @@ class Inbox:
         """
         if len(data) > self._settings.max_instance_bytes:
             raise TooLarge(f"An instance of {len(data)} bytes is larger than allowed.")
-        header = read_header(data)
+        header = header or read_header(data)
         if announced is not None and announced.sop_uid != header.sop_uid:
             raise UidMismatch
         if announced is not None and announced.sop_class_uid != header.sop_class_uid:
@@ -211,6 +214,7 @@ class Inbox:
         if known is None:
             return False
         self._refuse_other_content(data, header, known)
+        self._repetitions.note(header, sender)
         return True
 
     def _refuse_other_content(self, data: bytes, header: InstanceHeader, known: Known) -> None:

@@ -13,8 +13,11 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Boolean, Connection, Table, bindparam, insert, or_, select, update
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from service import audit
 from service.actor import Actor, acting, current_actor
+from service.audit import Action
 from service.database import Database
 from service.instance_header import InstanceHeader
 from service.records import InstanceRecord, SeriesRecord
@@ -149,10 +152,26 @@ def _add_to_series(
     last = next((each for each in reversed(arrivals) if each.header.is_image), arrivals[-1])
     count = _count_in(connection, last, len(arrivals), now)
     connection.execute(_ADD_INSTANCE, [_instance_row(each, now) for each in arrivals])
+    for each in arrivals:
+        if not each.header.is_image:  # of images their job tells (`note_instances`)
+            _audit(connection, each)
     if not last.header.is_image:
         return
     with acting(last.actor):  # this thread may write down what another association brought
         note_instances(connection, last.header.series_uid, count, settings)
+
+
+def _audit(connection: Connection, arrival: Arrival) -> None:
+    header = arrival.header
+    with acting(arrival.actor), Session(connection) as session, session.begin():  # the caller's transaction
+        audit.record(
+            session,
+            Action.RECEIVED,
+            sender=arrival.sender,
+            series_uid=header.series_uid,
+            study_uid=header.study_uid,
+            subject=header.sop_uid,
+        )
 
 
 def _count_in(connection: Connection, last: Arrival, more: int, now: float) -> int:

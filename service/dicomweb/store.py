@@ -84,7 +84,7 @@ def store(files: Iterable[Path], inbox: Inbox, *, study_uid: str | None, max_byt
                 continue
             if kind_of(data) == "damaged":
                 raise UnreadableInstance("The instance is damaged or cut off.")
-            inbox.receive(data, sender=SENDER, source="rest")
+            inbox.receive(data, sender=SENDER, source="rest", header=header)
             account.stored.append(header)
         except InboxUnavailable as error:
             account.unavailable = error

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import stat
 import time
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, RTPlanStorage, RTStructureSetStorage
+from sqlalchemy import select
 
+from service.actor import acting, node
 from service.inbox import (
     Announced,
     ClassMismatch,
@@ -19,6 +22,7 @@ from service.inbox import (
     UidMismatch,
 )
 from service.instance_register import InstanceRegister
+from service.records import AuditRecord
 from worker.errors import TooLarge, UnsupportedTransferSyntax
 
 SERIES = "1.2.826.0.1.3680043.10.999.7"
@@ -114,6 +118,32 @@ def test_what_the_data_set_lacks_of_its_identity_the_meta_information_tells(inbo
     (path,) = files_below(settings.data_dir / "inbox")
     assert "SOPClassUID" not in dcmread(path)
     assert dcmread(path).file_meta.MediaStorageSOPClassUID == CTImageStorage
+
+
+def audited(database):
+    with database.read() as session:
+        rows = session.scalars(select(AuditRecord).order_by(AuditRecord.seq)).all()
+    return [(row.action, row.actor, row.series_uid, row.subject, json.loads(row.detail)) for row in rows]
+
+
+def test_a_structure_set_that_is_received_is_audited_by_its_uid(inbox, instance, database):
+    structures = {"SOPClassUID": RTStructureSetStorage, "Modality": "RTSTRUCT", "StructureSetROISequence": []}
+    with acting(node("TPS")):
+        inbox.receive(instance(f"{SERIES}.9", Rows=None, **structures), sender="TPS", source="dicom")
+    assert audited(database) == [("received", "node:TPS", f"{SERIES}.9", f"{SERIES}.9.1", {"sender": "TPS"})]
+
+
+def test_what_is_sent_again_is_audited_once_a_minute_and_sender(inbox, instance, database):
+    for who in ("TPS", "TPS", "ARCHIVE"):
+        with acting(node(who)):
+            for number in (1, 2, 3):
+                inbox.receive(instance(number=number), sender=who, source="dicom")
+    first, *again = audited(database)
+    assert first[1:3] == ("node:TPS", SERIES) and "again" not in first[4]
+    assert [(actor, uid, detail["again"]) for _, actor, _, uid, detail in again] == [
+        ("node:TPS", f"{SERIES}.1", True),
+        ("node:ARCHIVE", f"{SERIES}.1", True),
+    ]
 
 
 def test_announced_identity_must_be_the_datasets(inbox, instance):

@@ -232,3 +232,26 @@ def test_a_weak_secret_is_no_secret(courier, receiver, receive, webhook, text):
     receive()
     assert not courier.deliver_next()
     assert receiver.taken == []
+
+
+def refuse_to_send(*_request, **_options):
+    raise ValueError("a header that cannot be written")
+
+
+def test_a_secret_that_cannot_be_read_and_a_request_that_failed_are_told_apart(
+    courier, receiver, receive, webhook, database, monkeypatch
+):
+    receive()
+    monkeypatch.setattr("service.courier.httpx.post", refuse_to_send)
+    assert not courier.deliver_next()
+    assert last_error(database) == "No answer (ValueError)."
+    monkeypatch.undo()
+    webhook.secret_file.unlink()
+    assert not courier.deliver_next()
+    assert last_error(database) == "The secret cannot be read (FileNotFoundError); nothing was sent."
+    assert receiver.taken == []
+
+
+def last_error(database):
+    with database.read() as session:
+        return session.get(WebhookRecord, "portal").last_error

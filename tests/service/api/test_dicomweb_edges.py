@@ -6,6 +6,8 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import select
 
+from service import inbox, instance_header
+from service.dicomweb import store as stow
 from service.records import AuditRecord
 
 MARK = "ZZPHIMARK"
@@ -45,6 +47,14 @@ def test_some_good_some_bad_is_202_with_an_account_of_each(store, series) -> Non
     assert failed["00081197"]["Value"] == [0xC000]
     assert told["0008119A"]["Value"][0]["00081197"]["Value"] == [0x0122]
     assert MARK not in answer.text
+
+
+def test_each_instance_is_read_and_hashed_once(store, series, monkeypatch) -> None:
+    read, was_read = instance_header.read_header, []
+    for module in (inbox, stow):
+        monkeypatch.setattr(module, "read_header", lambda data: was_read.append(data) or read(data))
+    assert store(*series).status_code == 200
+    assert len(was_read) == len(series)
 
 
 def test_an_instance_of_another_study_or_with_other_content_is_refused(ask, store, series, instance) -> None:
