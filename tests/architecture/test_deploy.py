@@ -21,7 +21,7 @@ ROOT = HERE.parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
 OVERRIDES = sorted((ROOT / "deploy").glob("compose.*.yml"))
 OURS = {"api", "listener", "reconciler", "worker", "delivery"}
-FILLED_IN = {"REDIS_PASSWORD": "a1b2", "POSTGRES_PASSWORD": "c3d4", "PENUMBRA_API_TOKEN": "e5f6"}
+FILLED_IN = {"REDIS_PASSWORD": "a1b2", "POSTGRES_PASSWORD": "c3d4", "API_TOKEN_FILE": "/etc/api_token"}
 NOT_A_FIELD = {"PENUMBRA_CONFIG"}  # names the file that the settings are read from
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?:(:-|:\?)([^}]*))?\}")
 
@@ -94,8 +94,15 @@ def test_all_our_parts_share_one_image_and_one_data_folder(compose) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
-def test_settings_accept_each_services_environment(compose, name, monkeypatch) -> None:
-    environment = compose["services"][name]["environment"]
+def test_settings_accept_each_services_environment(compose, name, monkeypatch, tmp_path) -> None:
+    service = compose["services"][name]
+    environment = dict(service["environment"])
+    for variable in [each for each in environment if each.endswith("_FILE")]:
+        path = Path(environment.pop(variable))
+        assert path.parent == Path("/run/secrets") and path.name in service["secrets"]
+        (tmp_path / path.name).write_text("e5f6\n")
+        monkeypatch.setenv(variable, str(tmp_path / path.name))
+        assert ServiceSettings().api_token.get_secret_value() == "e5f6"
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     settings = ServiceSettings()
@@ -108,9 +115,18 @@ def test_settings_accept_each_services_environment(compose, name, monkeypatch) -
     assert [node.ae_title for node in settings.nodes] == ["TPS"]
 
 
-def test_only_who_needs_a_secret_has_it(compose) -> None:
-    holders = {n for n in OURS if "PENUMBRA_API_TOKEN" in compose["services"][n]["environment"]}
+def test_only_who_needs_the_token_has_it_and_no_environment_shows_it(compose) -> None:
+    holders = {n for n in OURS if "api_token" in compose["services"][n].get("secrets", ())}
     assert holders == {"api"}
+    for path in (COMPOSE, *OVERRIDES):
+        assert not re.search(r"PENUMBRA_API_TOKEN(?!_FILE)", path.read_text()), path.name
+
+
+def test_secrets_of_services_with_a_read_only_root_are_files(compose) -> None:
+    """Compose copies other kinds into the container's root, and refuses to start one that is read-only."""
+    for name, service in compose["services"].items():
+        for secret in service.get("secrets", ()) if service.get("read_only") else ():
+            assert set(compose["secrets"][secret]) == {"file"}, name
 
 
 @pytest.mark.parametrize("name", ["api", "listener"])
