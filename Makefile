@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT    ?= demo-out
 
-.PHONY: demo test test-slow test-gpu lint serve clean
+.PHONY: demo test test-slow test-gpu lint sbom audit serve clean
 
 demo: $(VENV)/.installed  ## a phantom patient through the whole system
 	$(BIN)/penumbra demo --out $(OUT)
@@ -28,8 +28,14 @@ lint: $(VENV)/.installed-dev  ## style, types, layering
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+sbom: $(VENV)/.installed-dev  ## what is installed, as a CycloneDX bill of materials
+	$(BIN)/python deploy/supply/sbom.py sbom.json
+
+audit: sbom  ## are weaknesses known of it; needs a network, and says so where there is none
+	$(BIN)/python deploy/supply/audit.py sbom.json
+
 clean:  ## remove the environment and what was made
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) demo-out sbom.json
 
 # The CPU build of PyTorch that is pinned is installed first, so that no other is fetched. To use a GPU, install
 # your CUDA build of torch into the environment and let `pip install -e .` keep it.
