@@ -170,7 +170,7 @@ def links(job: Job) -> dict[str, str]:
         REVIEW_NAME: "review",
     }
     if job.result_dir is not None and (job.result_dir / RTSTRUCT_NAME).is_file():
-        found["objects"] = f"{base}/objects"
+        found |= {name: f"{base}/{name}" for name in ("objects", "everything", "verdict")}
     if job.result_dir is not None:
         found |= {name: f"{base}/{name}" for file, name in names.items() if (job.result_dir / file).is_file()}
     return found
