@@ -22,7 +22,7 @@ from service.records import JobRecord
 
 DELIVERING = frozenset({200, 206})
 JOB_FILE = re.compile(
-    r"/api/v1/jobs/(?P<job_id>[0-9a-f-]{36})/(?P<what>rtstruct|result|preview|review|everything|objects/.+)"
+    r"/api/v1/jobs/(?P<job_id>[0-9a-f-]{36})/(?P<what>rtstruct|result|preview|review|everything|report\.html|report\.pdf|objects/.+)"
 )
 SLICES = (
     "slices"  # of the CT, looked at one after the other: one event for a look (`service/audit_viewings.py`)

@@ -29,6 +29,7 @@ STATUS_BY_CODE = {
     "token-not-found": 404,
     "series-of-others": 403,
     "no-contours": 409,
+    "no-pdf": 501,
     "state-conflict": 409,
     "conflicting-instance": 409,
     "unavailable": 503,

@@ -171,6 +171,8 @@ def links(job: Job) -> dict[str, str]:
     }
     if job.result_dir is not None and (job.result_dir / RTSTRUCT_NAME).is_file():
         found |= {name: f"{base}/{name}" for name in ("objects", "everything", "verdict")}
+    if job.result_dir is not None and (job.result_dir / REVIEW_NAME).is_file():
+        found |= {"report": f"{base}/report.html", "report_pdf": f"{base}/report.pdf"}
     if job.result_dir is not None:
         found |= {name: f"{base}/{name}" for file, name in names.items() if (job.result_dir / file).is_file()}
     return found

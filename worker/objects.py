@@ -6,7 +6,7 @@ from pathlib import Path
 
 from worker.figures import Figures
 from worker.finding import Finding
-from worker.job_folder import PREVIEW_NAME, JobRequest
+from worker.job_folder import JobRequest
 from worker.object_files import (
     BAND_SEG_NAME,
     EXTRA_KINDS,
@@ -18,7 +18,9 @@ from worker.object_files import (
     template_name,
 )
 from worker.patient_study import ObjectIdentity
+from worker.report.pdf import NoPdf
 from worker.result import Result
+from worker.review_document import Review
 from worker.roi_naming import naming_of
 from worker.rtstruct import WrittenRtstruct, write_and_prove
 
@@ -38,10 +40,12 @@ class FurtherObjects:
 
 @dataclass(frozen=True)
 class _Desk:
-    """A result and its figures on their way into a folder that holds the preview."""
+    """A result, its figures and its review on their way into a folder that holds RTSTRUCT and slices."""
 
     result: Result
     figures: Sequence[Figures]
+    review: Review
+    job_id: str
     out: Path
     identity: ObjectIdentity
 
@@ -53,7 +57,13 @@ def clear_objects(out: Path) -> None:
 
 
 def write_further_objects(
-    result: Result, figures: Sequence[Figures], request: JobRequest, out: Path, *, identity: ObjectIdentity
+    result: Result,
+    figures: Sequence[Figures],
+    request: JobRequest,
+    out: Path,
+    *,
+    review: Review,
+    identity: ObjectIdentity,
 ) -> FurtherObjects:
     """Write every object that a request asks for besides the default RTSTRUCT.
 
@@ -61,7 +71,8 @@ def write_further_objects(
         result: what segmentation found.
         figures: its numbers.
         request: its destinations, their templates, and the further kinds.
-        out: the folder, which holds the preview already.
+        out: the folder, which holds the default RTSTRUCT and the CT's slices already.
+        review: the figures of the report.
         identity: of the job; every object gets UIDs of its own from it.
 
     Raises:
@@ -74,7 +85,7 @@ def write_further_objects(
         name = template_name(template.key)
         own = replace(identity, seed=f"{identity.seed} {template.key}")
         by_template[name] = write_and_prove(result, out / name, naming=naming_of(template), identity=own)
-    desk = _Desk(result, figures, out, identity)
+    desk = _Desk(result, figures, review, request.job_id, out, identity)
     writers: dict[str, Callable[[_Desk], list[Finding]]] = {
         "seg": _write_seg,
         "sr": _write_sr,
@@ -96,7 +107,7 @@ def objects_document(out: Path, further: FurtherObjects) -> list[dict[str, objec
     return listed
 
 
-# highdicom and matplotlib's PDF take half a second to import, so only who needs them does.
+# highdicom and WeasyPrint take half a second to import, so only who needs them does.
 
 
 def _write_seg(desk: _Desk) -> list[Finding]:
@@ -116,10 +127,13 @@ def _write_sr(desk: _Desk) -> list[Finding]:
 
 def _write_pdf(desk: _Desk) -> list[Finding]:
     from worker.pdf import write_pdf
-    from worker.pdf_report import report_page
+    from worker.report.document import draw
+    from worker.report.pdf import pdf_of
 
-    preview = desk.out / PREVIEW_NAME
-    page = report_page(desk.result, desk.figures, preview, created=desk.identity.created)
+    try:
+        page = pdf_of(draw(desk.review, desk.out, job_id=desk.job_id, made=desk.identity.created))
+    except NoPdf as error:
+        return [Finding(code=error.code, message=error.message)]
     (desk.out / PAGE_NAME).write_bytes(page)
     write_pdf(desk.result, page, desk.out / REPORT_NAME, identity=desk.identity)
     return []

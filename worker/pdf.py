@@ -22,7 +22,7 @@ def write_pdf(result: Result, page: bytes, path: Path, *, identity: ObjectIdenti
 
     Args:
         result: what the page reports.
-        page: the PDF; it names nobody, so Burned In Annotation is NO.
+        page: the PDF; it names patient and study, so Burned In Annotation is YES.
         path: the file.
         identity: UIDs and time of creation.
     """
@@ -35,7 +35,7 @@ def write_pdf(result: Result, page: bytes, path: Path, *, identity: ObjectIdenti
     dataset.InstanceNumber = "1"
     dataset.ConversionType = "WSD"  # made on a workstation: SC Equipment, PS3.3 C.8.6.1
     dataset.AcquisitionDateTime = ""
-    dataset.BurnedInAnnotation = "NO"
+    dataset.BurnedInAnnotation = "YES"
     dataset.DocumentTitle = marked(result, "AI draft of contours, report")
     dataset.ConceptNameCodeSequence = code_sequence(_TITLE)
     dataset.SourceInstanceSequence = [_reference(result, number) for number in range(len(series.headers))]

@@ -107,7 +107,7 @@ def _contour(
     figures = figures_of(result)
     review = review_of(result, figures, written)
     write_slices(series.hu, out / SLICES_NAME)
-    further = write_further_objects(result, figures, request, out, identity=identity)
+    further = write_further_objects(result, figures, request, out, review=review, identity=identity)
     result = replace(result, findings=(*result.findings, *further.findings))
     write_review(with_findings(review, result.findings), out)
     seconds = {"read": round(read_s, 3), **result.seconds, "write": round(time.perf_counter() - start, 3)}

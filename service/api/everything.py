@@ -1,17 +1,22 @@
 """Everything that a job has made, as one zip."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
-from service.api.parts import JobDep
+from service.api.parts import JobDep, Parts, PartsDep
 from service.api.results import no_such_file
+from service.job import Job
+from service.report_files import report_html
 from service.schemas import JOBS_PATH
 from service.zip_stream import Member, zip_stream
 from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
-from worker.object_files import objects_in
+from worker.object_files import PAGE_NAME, objects_in
+from worker.report.pdf import NoPdf, pdf_of
 
 router = APIRouter(prefix=f"{JOBS_PATH}/{{job_id}}/everything", tags=["results"])
 
@@ -20,19 +25,27 @@ ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
 
 
 @router.get("", response_class=StreamingResponse, responses={200: {"content": ZIP}})
-def get_everything(job: JobDep) -> StreamingResponse:
+def get_everything(job: JobDep, parts: PartsDep) -> StreamingResponse:
     """A zip of the RTSTRUCTs, the further objects, the report, the preview and result.json of a job that is done."""
     if job.result_dir is None or not (job.result_dir / RTSTRUCT_NAME).is_file():
         raise no_such_file(job)
     name = f"penumbra-{job.id[:8]}"
     return StreamingResponse(
-        zip_stream(_members(job.result_dir, name)),
+        zip_stream(_members(job, parts, name)),
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{name}.zip"'},
     )
 
 
-def _members(folder: Path, name: str) -> Iterator[Member]:
-    """The files of a result, in a folder of the zip."""
+def _members(job: Job, parts: Parts, name: str) -> Iterator[Member]:
+    """The files of a result and its report of now, in a folder of the zip; where no PDF can be made, without it."""
+    folder = cast(Path, job.result_dir)
     paths = [*(each.path for each in objects_in(folder)), folder / RESULT_NAME, folder / PREVIEW_NAME]
-    yield from (Member(f"{name}/{path.name}", path) for path in paths if path.is_file())
+    yield from (
+        Member(f"{name}/{path.name}", path) for path in paths if path.is_file() and path.name != PAGE_NAME
+    )
+    html = report_html(job, parts.database)
+    if html is not None:
+        yield Member(f"{name}/report.html", html.encode())
+        with suppress(NoPdf):
+            yield Member(f"{name}/{PAGE_NAME}", pdf_of(html))

@@ -16,6 +16,7 @@ from service.settings import ServiceSettings
 from service.sqlite_driver import journal_mode, newest_sqlite
 from worker.bundle_info import choose_device, find_bundles, open_bundle
 from worker.errors import PenumbraError
+from worker.report.pdf import NoPdf, can_make_pdf
 from worker.transfer_syntaxes import LOSSLESS, PLUGINS
 
 OUR_PACKAGES = ("service", "worker", "models")
@@ -31,6 +32,7 @@ def check_software(settings: ServiceSettings) -> Iterator[Checked]:
     sqlite = newest_sqlite()
     yield good("SQLite", f"{sqlite.sqlite_version}, journal {journal_mode(sqlite)}")
     yield _decoders(settings)
+    yield _pdf()
     yield from _bundles(settings)
     yield from _gpus(settings)
 
@@ -82,6 +84,13 @@ def _decoders(settings: ServiceSettings) -> Checked:
     return bad(
         "decoders", f"cannot read {', '.join(missing)}", "Install Penumbra again with all its libraries."
     )
+
+
+def _pdf() -> Checked:
+    """The report as PDF needs a library of the system's."""
+    if can_make_pdf():
+        return good("PDF", "reports can be made as PDF")
+    return bad("PDF", NoPdf.default_message, NoPdf.default_remedy)
 
 
 def _bundles(settings: ServiceSettings) -> Iterator[Checked]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import typer
 
 from service.operation.backup import backup
+from service.operation.report import report
 from service.operation.restore import recover, restore
 
 
 def add_commands(app: typer.Typer) -> None:
     """Hang the commands into `penumbra`."""
-    for command in (backup, restore, recover):
+    for command in (backup, restore, recover, report):
         app.command()(command)

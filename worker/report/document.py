@@ -19,7 +19,11 @@ from worker.report.verdict_note import GRADES, VerdictNote
 from worker.review_document import Review, ReviewStructure, read_review
 
 TEMPLATE: Final = "report.html.j2"
-VERDICTS_OF_CHECKS: Final = {"pass": ("✓", "kept"), "warn": ("!", "look"), "not assessable": ("–", "not assessable")}
+VERDICTS_OF_CHECKS: Final = {
+    "pass": ("✓", "kept"),
+    "warn": ("!", "look"),
+    "not assessable": ("–", "not assessable"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +35,7 @@ class Proof:
     structure: str
 
 
-def report_of(
-    folder: Path, *, job_id: str, made: datetime, verdicts: Sequence[VerdictNote] = ()
-) -> str:
+def report_of(folder: Path, *, job_id: str, made: datetime, verdicts: Sequence[VerdictNote] = ()) -> str:
     """The report of a result folder.
 
     Args:

@@ -62,10 +62,8 @@ def looks_of(review: Review, slices: Path) -> list[Look]:
         review: the figures.
         slices: the CT's slices (`worker/slice_pack.py`).
     """
-    plane = Plane.of_grid(review.grid)
-    return [
-        _look(number, place, review, plane, slices) for number, place in enumerate(review.look_here, start=1)
-    ]
+    painter = _Painter(review, Plane.of_grid(review.grid), slices)
+    return [painter.look(number, place) for number, place in enumerate(review.look_here, start=1)]
 
 
 def colour_of(structure: ReviewStructure) -> str:
@@ -73,24 +71,30 @@ def colour_of(structure: ReviewStructure) -> str:
     return "#{:02x}{:02x}{:02x}".format(*structure.colour)
 
 
-def _look(number: int, place: ReviewPlace, review: Review, plane: Plane, slices: Path) -> Look:
-    chosen = next(each for each in review.structures if each.name == place.structure)
-    box = _box(chosen, place, plane)
-    pixels = plane.turned(_pixels(slices, place.slice_index))
-    image, image_box = _picture(pixels, box, plane)
-    u, v = plane.points_mm(place.point_px)[0]
-    return Look(
-        number=number,
-        place=place,
-        colour=colour_of(chosen),
-        slice_number=place.slice_index + 1,
-        z_mm=review.grid.slice_positions_mm[place.slice_index][2],
-        box=box,
-        image=image,
-        image_box=image_box,
-        lines=tuple(_lines(review, place, plane)),
-        point=(float(u), float(v)),
-    )
+@dataclass(frozen=True)
+class _Painter:
+    review: Review
+    plane: Plane
+    slices: Path
+
+    def look(self, number: int, place: ReviewPlace) -> Look:
+        chosen = next(each for each in self.review.structures if each.name == place.structure)
+        box = _box(chosen, place, self.plane)
+        pixels = self.plane.turned(_pixels(self.slices, place.slice_index))
+        image, image_box = _picture(pixels, box, self.plane)
+        u, v = self.plane.points_mm(place.point_px)[0]
+        return Look(
+            number=number,
+            place=place,
+            colour=colour_of(chosen),
+            slice_number=place.slice_index + 1,
+            z_mm=self.review.grid.slice_positions_mm[place.slice_index][2],
+            box=box,
+            image=image,
+            image_box=image_box,
+            lines=tuple(_lines(self.review, place, self.plane)),
+            point=(float(u), float(v)),
+        )
 
 
 def _pixels(slices: Path, index: int) -> NDArray[np.int16]:
@@ -150,5 +154,5 @@ def _data_uri(grey: NDArray[np.uint8]) -> str:
         size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
+    picture.save(stream, "PNG")
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -15,7 +15,9 @@ class NoPdf(Failed):
 
     code = "no-pdf"
     default_message = "This host cannot make PDFs, because the library Pango is not installed."
-    default_remedy = "Install it (Debian: libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0); `penumbra doctor` checks."
+    default_remedy = (
+        "Install it (Debian: libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0); `penumbra doctor` checks."
+    )
 
 
 def pdf_of(html: str) -> bytes:

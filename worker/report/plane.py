@@ -36,7 +36,10 @@ class Plane:
     def of_grid(cls, grid: ReviewGrid) -> Plane:
         """The plane of every slice of a grid; its slices are axial."""
         _, back, left = grid.upright_axes  # 1: rows, 2: columns
-        sizes, spacings = {2: grid.size_xyz[0], 1: grid.size_xyz[1]}, {2: grid.spacing_mm[0], 1: grid.spacing_mm[1]}
+        sizes, spacings = (
+            {2: grid.size_xyz[0], 1: grid.size_xyz[1]},
+            {2: grid.spacing_mm[0], 1: grid.spacing_mm[1]},
+        )
         return cls(
             columns_run_back=back == 2,
             flip_u=grid.upright_flipped[2],
