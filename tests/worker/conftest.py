@@ -1,5 +1,6 @@
 """Synthetic series, structures and results for the tests of the worker."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from pydicom.uid import (
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
 from worker.patient_study import ObjectIdentity
+from worker.report.pdf import can_make_pdf
 from worker.result import Result, StructureResult
 from worker.rtstruct import write_rtstruct
 from worker.series import CTSeries, read_series
@@ -267,6 +269,15 @@ def written(result: Result, result_folder: Path) -> Path:
     path = result_folder / "rtstruct.dcm"
     write_rtstruct(result, path, identity=IDENTITY)
     return path
+
+
+@pytest.fixture(scope="session")
+def pango() -> None:
+    """What makes PDFs is there, or the test is skipped."""
+    if not can_make_pdf():
+        if os.environ.get("PENUMBRA_ALL_TOOLS"):
+            pytest.fail("Pango is not installed")
+        pytest.skip("Pango is not installed")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """SEG, SR, encapsulated PDF and NIfTI: valid, whose they are, what they say, and where they lie."""
 
-import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom import dcmread
 from pydicom.uid import RLELossless
+from pypdfium2 import PdfDocument
 
 from models.evaluation.metrics import dice
 from worker.ct_writer import PatientIdentity
@@ -20,12 +20,14 @@ from worker.nifti import write_nifti
 from worker.object_files import objects_in
 from worker.objects import clear_objects, objects_document, write_further_objects
 from worker.pdf import write_pdf
-from worker.pdf_report import draw_page
 from worker.preview import draw_preview
+from worker.report.pdf import NoPdf
+from worker.review import review_of
 from worker.roi_template import Template
 from worker.round_trip import rasterise
-from worker.rtstruct import write_rtstruct
+from worker.rtstruct import write_and_prove, write_rtstruct
 from worker.seg import write_band_seg, write_mean_seg
+from worker.slice_pack import write_slices
 from worker.sr import write_sr
 
 IDENTITY_TAGS = [
@@ -63,7 +65,7 @@ def raw(path, keyword):
 
 
 @pytest.fixture(scope="module")
-def made(result, draw, tmp_path_factory):
+def made(result, draw, tmp_path_factory, pango):
     """A folder with every object there is, of `result`."""
     out = tmp_path_factory.mktemp("objects")
     result = replace(result, findings=(FINDING,))
@@ -77,8 +79,14 @@ def made(result, draw, tmp_path_factory):
         ),
     )
     draw_preview(result, out / "preview.png")
-    further = write_further_objects(result, figures_of(result), request, out, identity=draw.identity)
+    written = write_and_prove(result, out / "rtstruct.dcm", identity=draw.identity)
+    write_slices(result.series.hu, out / "slices.bin")
+    figures = figures_of(result)
+    review = review_of(result, figures, written)
+    further = write_further_objects(result, figures, request, out, review=review, identity=draw.identity)
     assert further.findings == ()
+    for name in ("rtstruct.dcm", "slices.bin"):  # not the subject here
+        (out / name).unlink()
     names = [each["name"] for each in objects_document(out, further)]
     assert names[:6] == [
         f"rtstruct-{TEMPLATE.key}.dcm",
@@ -306,25 +314,34 @@ def test_the_report_has_volumes_band_quality_and_findings(made, result):
     assert any("CTV; quality not validated; bounds uncalibrated" in text for text in told)
 
 
-def test_the_pdf_is_one_page_that_says_what_the_report_says_and_nobodys_name(made, result, draw):
+def test_the_encapsulated_pdf_is_the_report_and_says_that_it_names_the_patient(made):
     dataset = dcmread(made / "report.dcm")
     page = dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength]
     assert page == (made / "report.pdf").read_bytes() and page.startswith(b"%PDF-")
-    assert len(re.findall(rb"/Type /Page\b", page)) == 1
     assert dataset.MIMETypeOfEncapsulatedDocument == "application/pdf"
-    assert dataset.BurnedInAnnotation == "NO"
+    assert dataset.BurnedInAnnotation == "YES"
+    told = "".join(page.get_textpage().get_text_bounded() for page in PdfDocument(page))
+    assert "Quasimodo, Esmeralda" in told and "There is metal in the right hip." in told
 
-    result = replace(result, findings=(FINDING,))
+
+def test_without_pango_the_job_goes_on_and_says_what_is_missing(result, draw, tmp_path, monkeypatch):
+    def missing(_html):
+        raise NoPdf
+
+    monkeypatch.setattr("worker.report.pdf.pdf_of", missing)
+    written = write_and_prove(result, tmp_path / "rtstruct.dcm", identity=draw.identity)
+    write_slices(result.series.hu, tmp_path / "slices.bin")
     figures = figures_of(result)
-    drawn = draw_page(result, figures, made / "preview.png", created=draw.identity.created)
-    told = [text.get_text() for text in drawn.texts]
-    cells = [
-        cell.get_text().get_text() for table in drawn.axes[1].tables for cell in table.get_celld().values()
-    ]
-    assert "NOT FOR CLINICAL USE" in told and any("metal:" in text for text in told)
-    assert {f"{each.volume_cc:.1f}" for each in figures} <= set(cells)
-    assert "not validated" in cells and "0.93" in cells
-    assert "Quasimodo" not in " ".join(told + cells) and "PEN-0001" not in " ".join(told + cells)
+    further = write_further_objects(
+        result,
+        figures,
+        JobRequest(job_id="job-1", series_instance_uid="", also=("pdf",)),
+        tmp_path,
+        review=review_of(result, figures, written),
+        identity=draw.identity,
+    )
+    assert [finding.code for finding in further.findings] == ["no-pdf"]
+    assert not (tmp_path / "report.dcm").exists()
 
 
 def sitk_reader(path):
