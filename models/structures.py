@@ -28,17 +28,18 @@ class Structure:
         return red / 255, green / 255, blue / 255
 
 
+# The colours can be told apart by people with any kind of colour blindness (tests/models/test_structures.py).
 STRUCTURES: tuple[Structure, ...] = (
-    Structure(name="CTV", words="the CTV", kind="target", channel=0, colour=(230, 75, 60)),
-    Structure(name="Bladder", words="the bladder", kind="organ", channel=1, colour=(245, 200, 60)),
-    Structure(name="Rectum", words="the rectum", kind="organ", channel=2, colour=(170, 110, 60)),
+    Structure(name="CTV", words="the CTV", kind="target", channel=0, colour=(238, 90, 105)),
+    Structure(name="Bladder", words="the bladder", kind="organ", channel=1, colour=(248, 235, 80)),
+    Structure(name="Rectum", words="the rectum", kind="organ", channel=2, colour=(165, 108, 25)),
     Structure(
-        name="Femur_Head_L", words="the left femoral head", kind="organ", channel=3, colour=(80, 190, 215)
+        name="Femur_Head_L", words="the left femoral head", kind="organ", channel=3, colour=(130, 231, 213)
     ),
     Structure(
-        name="Femur_Head_R", words="the right femoral head", kind="organ", channel=3, colour=(60, 130, 220)
+        name="Femur_Head_R", words="the right femoral head", kind="organ", channel=3, colour=(56, 108, 238)
     ),
-    Structure(name="PenileBulb", words="the penile bulb", kind="organ", channel=4, colour=(200, 120, 220)),
+    Structure(name="PenileBulb", words="the penile bulb", kind="organ", channel=4, colour=(240, 146, 250)),
 )
 ORGANS: tuple[Structure, ...] = tuple(s for s in STRUCTURES if s.kind == "organ")
 CHANNELS = 5

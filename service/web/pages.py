@@ -38,6 +38,13 @@ def system(parts: PartsDep) -> str:
     return render(parts, "system.html", here="/system")
 
 
+@router.get("/jobs/{job_id}", response_class=HTMLResponse)
+def review(job_id: str, parts: PartsDep) -> str:
+    """The review of one job. Whether there is such a job, and whether it may be seen, is for the API to say."""
+    del job_id
+    return render(parts, "review.html", here="/")
+
+
 def render(parts: Parts, template: str, *, here: str) -> str:
     """A page in the frame that all share; `here` is the path of the place in the navigation that it belongs to."""
     return templates.get_template(template).render(

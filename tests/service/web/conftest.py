@@ -48,6 +48,10 @@ class Site:
         received = [self.inbox.receive(data, sender=sender, source="dicom") for data in instances]
         return self.jobs.submit(received[0].series_instance_uid).id
 
+    def series(self, folder: Path, *, seed: str) -> list[bytes]:
+        """A small CT series whose patient has a hostile name; another seed makes other UIDs."""
+        return make_series(folder, patient="ZZPHIMARK^<script>alert(1)</script>", seed=seed)
+
     def claim(self, job_id: str) -> Claim:
         """Take the job as a worker does."""
         claim = self.ledger.claim(job_id, "stub")
@@ -91,6 +95,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def locked_site(tmp_path: Path) -> Iterator[Site]:
     yield from serve(tmp_path, token=TOKEN)
+
+
+@pytest.fixture(scope="module")
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One server for all tests of a file, which therefore look at jobs of their own."""
+    yield from serve(tmp_path_factory.mktemp("site"), token=None)
 
 
 def serve(folder: Path, *, token: str | None) -> Iterator[Site]:

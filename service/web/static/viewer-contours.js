@@ -1,0 +1,106 @@
+// The review's rings as paths, in millimetres from the pane's upper left corner: as they are on a slice, and where a
+// sagittal or coronal plane cuts them.
+
+export const BOUNDS = ["upper", "lower", "mean"]; // the mean is drawn last, on top
+
+export class Contours {
+  constructor(structure, geometry) {
+    this.structure = structure;
+    this.geometry = geometry;
+    this.rings = Object.fromEntries(BOUNDS.map((bound) => [bound, this.#bySlice(structure.contours[bound] ?? [])]));
+    this.paths = new Map();
+  }
+
+  // All lines of one bound on one slice; null where there is none.
+  axial(bound, h) {
+    const rings = this.rings[bound].get(h);
+    if (!rings) return null;
+    const key = `${bound} ${h}`;
+    if (!this.paths.has(key)) {
+      const path = new Path2D();
+      for (const { points } of rings) {
+        points.forEach(([l, p], index) => path[index ? "lineTo" : "moveTo"](...this.#mm(l, p)));
+        path.closePath();
+      }
+      this.paths.set(key, path);
+    }
+    return this.paths.get(key);
+  }
+
+  // Pieces of the upper bound with the band's width there: [from, to, width in mm].
+  widths(h) {
+    return (this.rings.upper.get(h) ?? []).flatMap(({ points, widths }) => (!widths ? [] : points.map((point, index) => [
+      this.#mm(...point), this.#mm(...points[(index + 1) % points.length]), widths[index],
+    ])));
+  }
+
+  // Where the plane through column l (or row p) cuts the structure: lines from slice to slice along both edges.
+  cut(bound, axis, at) {
+    const path = new Path2D();
+    const spans = [];
+    for (let h = 0; h < this.geometry.slices; h += 1) spans.push(this.#spans(bound, h, axis, at));
+    for (let h = 0; h < spans.length; h += 1) this.#join(path, spans, h);
+    return path;
+  }
+
+  top() {
+    return Math.max(...this.rings.mean.keys());
+  }
+
+  #mm = (l, p) => [this.geometry.acrossMm(l), this.geometry.downMm(p)];
+
+  #bySlice(rings) {
+    const found = new Map();
+    for (const ring of rings) {
+      const points = [];
+      for (let at = 0; at < ring.points_px.length; at += 2) {
+        points.push(this.geometry.toUpright(ring.points_px[at], ring.points_px[at + 1]));
+      }
+      const h = this.geometry.heightOf(ring.slice_index);
+      found.set(h, [...(found.get(h) ?? []), { points, widths: ring.width_mm }]);
+    }
+    return found;
+  }
+
+  #spans(bound, h, axis, at) {
+    const [across, along] = axis === "sagittal" ? [0, 1] : [1, 0];
+    const toMm = axis === "sagittal" ? this.geometry.downMm : this.geometry.acrossMm;
+    const crossings = [];
+    for (const { points } of this.rings[bound].get(h) ?? []) {
+      points.forEach((one, index) => {
+        const other = points[(index + 1) % points.length];
+        if (one[across] <= at === other[across] <= at) return;
+        const share = (at - one[across]) / (other[across] - one[across]);
+        crossings.push(toMm(one[along] + share * (other[along] - one[along])));
+      });
+    }
+    crossings.sort((a, b) => a - b);
+    const pairs = [];
+    for (let index = 0; index + 1 < crossings.length; index += 2) pairs.push([crossings[index], crossings[index + 1]]);
+    return pairs;
+  }
+
+  // Spans that overlap from slice to slice belong together; a span without a partner is closed where it is.
+  #join(path, spans, h) {
+    const y = this.geometry.fromTopMm(h);
+    const above = [...(spans[h + 1] ?? [])];
+    for (const span of spans[h]) {
+      const partner = above.findIndex((other) => other[0] < span[1] && span[0] < other[1]);
+      if (partner < 0) close(path, span, y);
+      else {
+        const [other] = above.splice(partner, 1);
+        for (const edge of [0, 1]) {
+          path.moveTo(span[edge], y);
+          path.lineTo(other[edge], this.geometry.fromTopMm(h + 1));
+        }
+      }
+      const hasBelow = (spans[h - 1] ?? []).some((other) => other[0] < span[1] && span[0] < other[1]);
+      if (!hasBelow) close(path, span, y);
+    }
+  }
+}
+
+function close(path, span, y) {
+  path.moveTo(span[0], y);
+  path.lineTo(span[1], y);
+}
