@@ -1,9 +1,11 @@
 // The review of one job: fetches what there is to see and puts pictures, rail, lists and keys together.
 
 import { getJson, Refused } from "./api.js";
+import { mountDownloads } from "./downloads.js";
 import { listChecks, listFindings, listPlaces, listStructures, showMaking, showQuality, showThirds } from "./review-lists.js";
 import { Looked } from "./review-looked.js";
 import { enter } from "./shell.js";
+import { mountVerdict } from "./verdict.js";
 import { axialPane } from "./viewer-axial.js";
 import { Contours } from "./viewer-contours.js";
 import { Geometry } from "./viewer-geometry.js";
@@ -20,7 +22,7 @@ const jobId = location.pathname.split("/").pop();
 const byId = (id) => document.getElementById(id);
 let isOpen = false;
 
-enter(async () => {
+enter(async (session) => {
   const asked = fetchReview();
   const job = await getJson(`/api/v1/jobs/${jobId}`);
   const review = await asked;
@@ -30,6 +32,8 @@ enter(async () => {
   byId("review-body").hidden = false;
   showHead(job, review);
   open(review);
+  await mountVerdict(byId("verdict"), job, session);
+  await mountDownloads(byId("downloads"), job, session);
 });
 
 async function fetchReview() {

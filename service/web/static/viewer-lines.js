@@ -2,8 +2,9 @@
 // colour, on a dark edge that keeps them apart from bone.
 
 const EDGE = "rgb(0 0 0 / 65%)";
-const DASHES = { mean: [], upper: [6, 4], lower: [1.5, 3.5] };
-const WIDTHS = { mean: 2, upper: 1.3, lower: 1.5 };
+const DASHES = { mean: [], upper: [6, 4], lower: [0.1, 3.6] };
+const WIDTHS = { mean: 2, upper: 1.4, lower: 1.6 };
+const EDGES = { mean: 1.8, upper: 1.2, lower: 0.8 };
 const CHOSEN_WIDER = 0.6;
 
 export const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
@@ -20,7 +21,7 @@ export function stroke(context, path, { bound, colour, scale, isChosen = false }
   context.lineJoin = "round";
   context.lineCap = bound === "lower" ? "round" : "butt";
   context.setLineDash(DASHES[bound].map((pixels) => pixels / scale));
-  line(EDGE, width + 1.6);
+  line(EDGE, width + EDGES[bound]);
   line(bound === "mean" ? css(colour) : lighter(colour), width);
   context.setLineDash([]);
 }

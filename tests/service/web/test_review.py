@@ -6,6 +6,7 @@ The CT holds balls whose edge is known; pictures are read from the canvas, and n
 import base64
 import io
 import json
+import urllib.request
 from dataclasses import dataclass
 
 import numpy as np
@@ -322,3 +323,24 @@ def test_what_cannot_be_reviewed_says_why(page, shared_site, tmp_path) -> None:
     shared_site.finish(shared_site.claim(job_id), {"result.json": b"{}", "rtstruct.dcm": b"x"})
     page.reload()
     expect(page.locator("#review-note")).to_contain_text("Run the job again to review it")
+
+
+def test_a_verdict_is_recorded_and_the_rtstruct_comes_as_rest_gives_it(page, locked_site, tmp_path) -> None:
+    """From the token to the file in the hand of the planner, in one window."""
+    site = locked_site
+    job_id = site.submit(site.series(tmp_path / "ct", seed="verdict"))
+    files = files_of(LYING["head first, supine"], tmp_path) | {"rtstruct.dcm": bytes(range(256)) * 40}
+    files["result.json"] = json.dumps({"state": "done", "structures": [{"name": "CTV"}]}).encode()
+    site.finish(site.claim(job_id), files)
+    page.goto(f"{site.url}/jobs/{job_id}")
+    page.get_by_label("API token").fill(site.token)
+    page.get_by_role("button", name="Sign in").click()
+    page.locator("html[data-all-slices-ms]").wait_for(state="attached")
+    page.get_by_label("Minor edits").first.check(force=True)
+    page.get_by_role("button", name="Record").click()
+    expect(page.locator("#verdict")).to_contain_text("Recorded.")
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="RTSTRUCT").click()
+    asked = urllib.request.Request(f"{site.url}/api/v1/jobs/{job_id}/rtstruct")
+    asked.add_header("Authorization", f"Bearer {site.token}")
+    assert coming.value.path().read_bytes() == urllib.request.urlopen(asked).read() == files["rtstruct.dcm"]
