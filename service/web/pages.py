@@ -14,6 +14,16 @@ STATIC = WEB / "static"
 PLACES = (("/", "Worklist"), ("/bundles", "Bundles"), ("/system", "System"))
 """What the navigation offers: path and name."""
 
+GROUPS = (
+    ("", "All"),
+    ("receiving,queued", "Waiting"),
+    ("running", "Contouring"),
+    ("done", "Done"),
+    ("rejected,failed,not-routed", "Need a look"),
+    ("cancelled", "Cancelled"),
+)
+"""What the worklist can be narrowed to: states, and what people call them."""
+
 router = APIRouter(include_in_schema=False)
 templates = Environment(
     loader=FileSystemLoader(WEB / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -23,7 +33,7 @@ templates = Environment(
 @router.get("/", response_class=HTMLResponse)
 def worklist(parts: PartsDep) -> str:
     """All jobs, and the way in for a series."""
-    return render(parts, "worklist.html", here="/")
+    return render(parts, "worklist.html", here="/", groups=GROUPS)
 
 
 @router.get("/bundles", response_class=HTMLResponse)
@@ -45,9 +55,17 @@ def review(job_id: str, parts: PartsDep) -> str:
     return render(parts, "review.html", here="/")
 
 
-def render(parts: Parts, template: str, *, here: str) -> str:
-    """A page in the frame that all share; `here` is the path of the place in the navigation that it belongs to."""
+def render(parts: Parts, template: str, *, here: str, **more: object) -> str:
+    """A page in the frame that all share.
+
+    Args:
+        parts: what the application is made of.
+        template: file name of a template that extends `page.html`.
+        here: path of the place in the navigation that the page belongs to.
+        more: what else the template names.
+    """
     return templates.get_template(template).render(
+        **more,
         here=here,
         places=PLACES,
         ae_title=parts.settings.ae_title,

@@ -1,22 +1,67 @@
-// The bundles page: what is installed.
+// The bundles page: what is installed, what it was trained on, its figures and how its bounds were calibrated.
 
 import { getJson } from "./api.js";
 import { element } from "./elements.js";
+import { facts, table } from "./facts.js";
 import { enter } from "./shell.js";
 
 const byId = (id) => document.getElementById(id);
+const fixed = (value, digits) => (typeof value === "number" ? value.toFixed(digits) : "–");
+const percent = (value) => (typeof value === "number" ? `${(100 * value).toFixed(1)} %` : "–");
+
+function head(bundle) {
+  const made = element("header");
+  made.append(element("h2", "", `${bundle.name} ${bundle.version}`));
+  if (bundle.notice) made.append(element("strong", "notice", bundle.notice));
+  if (bundle.default) made.append(element("span", "hint", "used where a job names no bundle"));
+  return made;
+}
+
+function about(bundle) {
+  const bounds = bundle.calibration ? "calibrated" : "the paper's, not calibrated";
+  return facts({
+    "Intended use": bundle.intended_use || "not declared",
+    Bounds: bounds,
+    Networks: bundle.networks.join(", "),
+    Licence: bundle.licence,
+    "SHA-256": bundle.sha256.slice(0, 16),
+  });
+}
+
+// How many steps each network was trained is for the record, not for this page.
+function training(bundle) {
+  const named = Object.entries(bundle.training ?? {}).filter(([name]) => !name.startsWith("steps "));
+  return facts(Object.fromEntries(named.map(([name, value]) => [name.replaceAll("_", " "), String(value)])));
+}
+
+function calibration({ bands, quality, cases, passes, alpha, date }) {
+  const made = [`${cases} cases, ${passes} passes`, date].filter(Boolean).join(", ");
+  const share = `${Math.round(100 * (1 - alpha))} %`;
+  const rows = Object.entries(bands ?? {}).map(([name, band]) => {
+    const score = quality?.[name];
+    const told = score?.validated ? `validated (ρ ${fixed(score.rank_correlation, 2)})` : "not validated";
+    return [name, String(band.cases), fixed(band.width_mm, 1), percent(band.held_out_risk ?? band.risk), told];
+  });
+  const columns = ["structure", "cases", "band, mm", "surface outside", "quality score"];
+  return table(`Calibration: the bounds aim to hold ${share} of the surface. ${made}.`, columns, rows);
+}
+
+function metrics(found) {
+  const rows = found.map((each) => [each.structure, each.name, fixed(each.mean, 3), fixed(each.minimum, 3), String(each.cases), each.command]);
+  return table("Measured", ["structure", "figure", "mean", "least", "cases", "by"], rows);
+}
 
 function item(bundle) {
-  const made = element("li", "panel");
-  made.append(element("h2", "", `${bundle.name} ${bundle.version}`));
-  if (bundle.notice) made.append(element("p", "notice", bundle.notice));
-  made.append(element("p", "hint", `Intended use: ${bundle.intended_use || "not declared"}`));
-  made.append(element("p", "hint", `Networks: ${bundle.networks.join(", ")}`));
+  const made = element("li", "panel bundle");
+  made.append(head(bundle), element("p", "", bundle.description), about(bundle));
+  if (bundle.training) made.append(element("h3", "hint", "Trained on"), training(bundle));
+  if (bundle.calibration) made.append(calibration(bundle.calibration));
+  if (bundle.metrics?.length) made.append(metrics(bundle.metrics));
   return made;
 }
 
 enter(async () => {
   const { bundles } = await getJson("/api/v1/bundles");
   byId("bundles").replaceChildren(...bundles.map(item));
-  byId("bundles-note").textContent = bundles.length ? "" : "No bundle is installed.";
+  if (bundles.length === 0) byId("bundles-note").textContent = "No bundle is installed.";
 });

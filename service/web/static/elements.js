@@ -6,3 +6,22 @@ export function element(tag, className, text) {
   if (text !== undefined) made.textContent = text;
   return made;
 }
+
+// A button that waits for what it does; `told` is called with what went wrong, or with "".
+export function button(text, label, action, { className = "plain", told = () => {} } = {}) {
+  const made = element("button", className, text);
+  made.type = "button";
+  made.setAttribute("aria-label", label);
+  made.addEventListener("click", async () => {
+    made.disabled = true;
+    try {
+      told("");
+      await action();
+    } catch (error) {
+      told(error.message);
+    } finally {
+      made.disabled = false;
+    }
+  });
+  return made;
+}

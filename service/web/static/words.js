@@ -37,6 +37,8 @@ const DELIVERIES = {
 
 const sentence = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll(/[-_]/g, " ");
 
+export const stateName = (state) => STATES[state] ?? sentence(state);
+
 export const stateWord = (job) => (job.state === "running" && job.cancel_requested ? "Stopping" : STATES[job.state] ?? sentence(job.state));
 
 export function stageSentence(job) {
@@ -67,6 +69,29 @@ export function deliverySentence(delivery) {
 
 export const isDelivered = (delivery) => delivery.state === "delivered";
 export const hasRemarks = (delivery) => delivery.remarks.length > 0 || ["refused", "unconfirmed"].includes(delivery.commitment);
+
+// A name as in DICOM, DOE^JOHN^^DR, as people read it.
+export const personName = (name) => name.split("=")[0].split("^").filter(Boolean).join(", ");
+
+export const dicomDate = (date) => (/^\d{8}$/.test(date) ? `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : date);
+
+export function timeLeft(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 10) return "a few seconds left";
+  if (seconds < 95) return `about ${Math.round(seconds / 10) * 10} s left`;
+  return `about ${Math.round(seconds / 60)} min left`;
+}
+
+export const bytes = (number) => {
+  const [unit, factor] = number >= 1e12 ? ["TB", 1e12] : number >= 1e9 ? ["GB", 1e9] : ["MB", 1e6];
+  return `${(number / factor).toFixed(number / factor < 10 ? 1 : 0)} ${unit}`;
+};
+
+export function span(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}
 
 export function ago(iso, now = Date.now()) {
   const minutes = Math.floor((now - Date.parse(iso)) / 60_000);

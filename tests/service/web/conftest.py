@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -177,3 +177,23 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.close()
     assert watch.complaints == []
     assert len(watch.origins) <= 1, watch.origins
+
+
+@pytest.fixture(scope="session")
+def check_accessibility() -> Callable[[Page], None]:
+    """Let axe-core look at what a window shows now; fails on whatever it calls serious or critical."""
+    axe = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
+
+    def check(page: Page) -> None:
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")
+        assert len(found["passes"]) > 10
+        serious = [
+            f"{rule['id']}: {node['html'][:200]}: {node['failureSummary']}"
+            for rule in found["violations"]
+            if rule["impact"] in {"serious", "critical"}
+            for node in rule["nodes"]
+        ]
+        assert serious == []
+
+    return check

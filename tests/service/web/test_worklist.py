@@ -1,8 +1,12 @@
 """The worklist: it shows jobs as they move, takes files, and runs nothing that came with them."""
 
+import re
+
 from playwright.sync_api import expect
+from sqlalchemy import select
 
 from service.jobs import Jobs
+from service.records import DeliveryRecord
 from service.settings import ServiceSettings
 from worker.job_folder import Outcome
 from worker.ledger import ProgressReport
@@ -22,7 +26,7 @@ def send(page, *files: bytes) -> None:
 
 
 def row(page):
-    return page.locator("#jobs .job").first
+    return page.locator("#jobs tr").first
 
 
 def test_a_job_is_sent_followed_and_offered_for_download(site, page, instances) -> None:
@@ -30,7 +34,7 @@ def test_a_job_is_sent_followed_and_offered_for_download(site, page, instances) 
     expect(page.get_by_text("No job yet")).to_contain_text("<i>&AE")
     send(page, *instances, b"no dicom")
     expect(row(page)).to_contain_text("Waiting for a worker")
-    expect(page.get_by_text("3 instances received, 1 other files left out")).to_be_visible()
+    expect(page.get_by_text("3 instances received, 1 other file left out")).to_be_visible()
 
     claim = site.claim(site.jobs.list().jobs[0].id)
     progress = ProgressReport(
@@ -39,10 +43,12 @@ def test_a_job_is_sent_followed_and_offered_for_download(site, page, instances) 
     site.ledger.renew(claim, progress)
     expect(row(page)).to_contain_text("Contouring: the bladder · pass 23 of 50")
     assert row(page).locator("progress").evaluate("bar => bar.value") == 41.5
+    expect(row(page)).to_contain_text(re.compile(r"a few seconds left|about \d+ (s|min) left"))
 
     site.finish(claim, {"result.json": b"{}", "rtstruct.dcm": b"{}"})
     expect(row(page).get_by_role("button", name="Download the RTSTRUCT")).to_be_visible()
     expect(row(page)).to_contain_text("NOT FOR CLINICAL USE")
+    expect(row(page).get_by_role("link", name="Review")).to_have_attribute("href", f"/jobs/{claim.job_id}")
 
 
 def test_refusals_are_told_in_the_row_and_never_run(site, page, instances) -> None:
@@ -57,6 +63,23 @@ def test_refusals_are_told_in_the_row_and_never_run(site, page, instances) -> No
     row(page).get_by_role("button", name="Cancel").click()
     expect(row(page)).to_contain_text("Cancelled")
     assert page.locator("img").count() == 1
+
+
+def test_deliveries_are_told_per_node_and_sent_again(site, page, instances) -> None:
+    claim = site.claim(site.submit(instances, sender="PLANNER"))
+    site.finish(claim, {"result.json": b"{}", "rtstruct.dcm": b"{}"})
+    with site.database.read() as session:
+        delivery_id = session.scalars(select(DeliveryRecord.id)).one()
+    sending = site.ledger.claim_delivery(delivery_id, "stub")
+    site.ledger.undelivered(sending, f"It did not answer. {HOSTILE}")
+    open_worklist(page, site)
+    expect(row(page)).to_contain_text(
+        "PLANNER: not delivered after one attempt, will be tried again. It did not"
+    )
+    row(page).get_by_role("button", name="to PLANNER again").click()
+    expect(row(page)).to_contain_text("PLANNER: waiting to be sent")
+    site.ledger.delivered(site.ledger.claim_delivery(delivery_id, "stub"))
+    expect(row(page)).to_contain_text("PLANNER: delivered")
 
 
 def test_a_refused_upload_is_explained(site, page) -> None:
