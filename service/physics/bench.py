@@ -13,6 +13,7 @@ from service import terminal
 from service.physics.bench_node import faults, intake
 from service.physics.sizing import sizing
 from service.physics.train import recipe_called
+from service.showcase.bench_page import page
 
 bench = typer.Typer(
     help="Measure, as a ratio against the naive way or a peer in one run.", no_args_is_help=True
@@ -20,6 +21,7 @@ bench = typer.Typer(
 bench.command()(intake)
 bench.command()(faults)
 bench.command()(sizing)
+bench.command()(page)
 
 
 @bench.command()
