@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT    ?= demo-out
 
-.PHONY: demo test test-slow test-gpu lint sbom audit serve clean
+.PHONY: demo test test-slow test-gpu lint sbom audit serve screenshots clean
 
 demo: $(VENV)/.installed  ## a phantom patient through the whole system
 	$(BIN)/penumbra demo --out $(OUT)
@@ -21,6 +21,9 @@ test-slow: $(VENV)/.installed-dev  ## what takes minutes
 
 test-gpu: $(VENV)/.installed-dev  ## what needs a GPU
 	$(BIN)/python -m pytest -m gpu
+
+screenshots: $(VENV)/.installed-dev  ## every page, pictured in Chromium
+	$(BIN)/penumbra screenshots $(or $(FOLDER),screenshots)
 
 lint: $(VENV)/.installed-dev  ## style, types, layering
 	$(BIN)/ruff check .
