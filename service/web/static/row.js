@@ -42,11 +42,11 @@ function patient(job) {
 function series(job) {
   const found = patientOf(job);
   const slices = `${job.instance_count} ${job.instance_count === 1 ? "slice" : "slices"}`;
-  const origin = job.source === "dicom" ? `from ${job.sender}` : "by upload";
+  const origin = job.source === "dicom" ? job.sender : "uploaded";
   const date = found ? dicomDate(found.study_date) : "";
   const first = element("p", "series", found?.series_description || found?.study_description || job.series_instance_uid);
   first.title = job.series_instance_uid;
-  return [first, element("p", "hint", [date, `${slices} ${origin}`].filter(Boolean).join(" · "))];
+  return [first, element("p", "hint", [date, slices, origin].filter(Boolean).join(" · "))];
 }
 
 function progress(job) {

@@ -35,7 +35,7 @@ def test_a_dropped_folder_is_sent_with_all_that_lies_in_it(site, page, instances
     expect(page.locator("#connection")).to_have_text("live")
     page.evaluate(DROP, [base64.b64encode(data).decode() for data in instances])
     expect(page.get_by_text("3 instances received.")).to_be_visible()
-    expect(page.locator("#jobs tr")).to_contain_text("3 slices by upload")
+    expect(page.locator("#jobs tr")).to_contain_text("3 slices · uploaded")
 
 
 def test_a_zip_is_sent_and_its_job_shown_however_old(site, page, instances) -> None:
