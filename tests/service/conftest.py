@@ -3,6 +3,8 @@
 import shutil
 import socketserver
 import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import BytesIO
 
 import numpy as np
@@ -17,6 +19,17 @@ from service.jobs import Jobs
 from service.ledger import SqlLedger
 from service.listener import make_server
 from service.settings import NodeSettings, ServiceSettings
+from worker.ct_writer import PatientIdentity, write_ct_series
+from worker.figures import figures_of
+from worker.grid import Grid
+from worker.patient_study import ObjectIdentity
+from worker.result import Result, StructureResult
+from worker.result_file import done_document, write_document
+from worker.review import review_of
+from worker.review_document import write_review
+from worker.rtstruct import write_and_prove
+from worker.series import read_series
+from worker.slice_pack import write_slices
 
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 MARKER = "ZZPHIMARK"
@@ -162,3 +175,64 @@ def save_balls():
         save_case(Case(hu=hu, labels=labels, spacing_zyx_mm=(3.0, 3.0, 3.0)), path)
 
     return save
+
+
+@dataclass(frozen=True)
+class PhantomBundle:
+    """What a result says of its bundle."""
+
+    name: str = "phantom-small"
+    version: str = "0.4.0"
+    sha256: str = "ab" * 32
+    intended_use: str = "research-phantom"
+
+
+@pytest.fixture(scope="session")
+def reviewed_files(tmp_path_factory):
+    """The files of a result folder with a CTV and a bladder, made as in a job but without networks."""
+    folder = tmp_path_factory.mktemp("reviewed")
+    grid = Grid(
+        size_xyz=(40, 40, 22),
+        spacing_mm=(1.0, 1.0, 2.0),
+        origin_mm=(-20.0, -20.0, -22.0),
+        direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+        frame_of_reference_uid="2.25.7",
+    )
+    patient = PatientIdentity(patient_id="P-7", name="Doe^Jane")
+    write_ct_series(
+        np.zeros(grid.shape_zyx, np.int16), grid, folder / "ct", patient=patient, uid_seed="reviewed"
+    )
+    result = Result(
+        series=read_series(folder / "ct"),
+        structures=(_ball(grid, "CTV", 0, 10), _ball(grid, "Bladder", -12, 7)),
+        bundle=PhantomBundle(),
+        passes=5,
+        seed=0,
+        device="cpu",
+    )
+    identity = ObjectIdentity(seed="j", created=datetime(2026, 11, 26, tzinfo=UTC))
+    written = write_and_prove(result, folder / "rtstruct.dcm", identity=identity)
+    write_slices(result.series.hu, folder / "slices.bin")
+    figures = figures_of(result)
+    write_review(review_of(result, figures, written), folder)
+    write_document(done_document(result, figures, written), folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def _ball(grid, name, y_mm, radius_mm):
+    z, y, x = np.meshgrid(*[np.arange(n) for n in grid.shape_zyx], indexing="ij")
+    points = grid.to_patient(np.stack([x, y, z], axis=-1))
+    away = np.linalg.norm(points - [0, y_mm, 0], axis=-1)
+
+    def field(radius):
+        return (1 / (1 + np.exp(np.clip(away - radius, -30, 30)))).astype(np.float32)
+
+    return StructureResult(
+        name=name,
+        mean=field(radius_mm),
+        lower=field(radius_mm - 3),
+        upper=field(radius_mm + 3),
+        level=0.5,
+        quality=0.9,
+        quality_validated=False,
+    )
