@@ -133,11 +133,9 @@ def _between(
         index, band = _widest_slice(widths, chosen)
         if index is None:
             continue
-        here = np.flatnonzero(chosen & (widths.slices == index))
-        at = middle[here[int(widths.width_mm[here].argmax())]]
-        x, y = series.grid.to_index(at)[:2]
+        x, y = _widest_point(widths, chosen & (widths.slices == index), rings[name]["mean"], series)
         code: PlaceCode = "border" if label in SIDES else "interface"
-        yield _Candidate(name, code, str(label), index, (float(x), float(y)), band)
+        yield _Candidate(name, code, str(label), index, (x, y), band)
 
 
 def _labels(
@@ -170,6 +168,20 @@ def _widest_slice(widths: Widths, chosen: NDArray[np.bool_]) -> tuple[int | None
         if len(here) >= LEAST_POINTS and (typical := float(np.percentile(here, 90))) > best[1]:
             best = (int(index), typical)
     return best
+
+
+def _widest_point(
+    widths: Widths, chosen: NDArray[np.bool_], mean: Sequence[PixelRing], series: CTSeries
+) -> tuple[float, float]:
+    """Pixels: halfway from the widest of the chosen points, all on one slice, to the mean contour of that slice."""
+    here = np.flatnonzero(chosen)
+    widest = here[int(widths.width_mm[here].argmax())]
+    point = series.grid.to_index(widths.upper[widest, 1:])[:2]
+    drawn = [ring.points_px for ring in mean if ring.slice_index == int(widths.upper[widest, 0])]
+    if drawn:
+        _, nearest = cKDTree(np.concatenate(drawn)).query(point)
+        point = (point + np.concatenate(drawn)[nearest]) / 2
+    return float(point[0]), float(point[1])
 
 
 def _place(c: _Candidate, series: CTSeries) -> ReviewPlace:

@@ -39,12 +39,8 @@ export class Contours {
     const path = new Path2D();
     const spans = [];
     for (let h = 0; h < this.geometry.slices; h += 1) spans.push(this.#spans(bound, h, axis, at));
-    for (let h = 0; h < spans.length; h += 1) this.#join(path, spans, h);
+    for (let h = -1; h < spans.length; h += 1) this.#join(path, spans, h);
     return path;
-  }
-
-  top() {
-    return Math.max(...this.rings.mean.keys());
   }
 
   #mm = (l, p) => [this.geometry.acrossMm(l), this.geometry.downMm(p)];
@@ -80,24 +76,32 @@ export class Contours {
     return pairs;
   }
 
-  // Spans that overlap from slice to slice belong together; a span without a partner is closed where it is.
+  // From one slice to the next, edge to edge; a span without a partner is closed where it is.
   #join(path, spans, h) {
-    const y = this.geometry.fromTopMm(h);
-    const above = [...(spans[h + 1] ?? [])];
-    for (const span of spans[h]) {
-      const partner = above.findIndex((other) => other[0] < span[1] && span[0] < other[1]);
-      if (partner < 0) close(path, span, y);
-      else {
-        const [other] = above.splice(partner, 1);
-        for (const edge of [0, 1]) {
-          path.moveTo(span[edge], y);
-          path.lineTo(other[edge], this.geometry.fromTopMm(h + 1));
-        }
+    const [lower, upper] = [spans[h] ?? [], spans[h + 1] ?? []];
+    const pairs = partners(lower, upper);
+    for (const [one, other] of pairs) {
+      for (const edge of [0, 1]) {
+        path.moveTo(one[edge], this.geometry.fromTopMm(h));
+        path.lineTo(other[edge], this.geometry.fromTopMm(h + 1));
       }
-      const hasBelow = (spans[h - 1] ?? []).some((other) => other[0] < span[1] && span[0] < other[1]);
-      if (!hasBelow) close(path, span, y);
     }
+    const joined = new Set(pairs.flat());
+    for (const span of lower) if (!joined.has(span)) close(path, span, this.geometry.fromTopMm(h));
+    for (const span of upper) if (!joined.has(span)) close(path, span, this.geometry.fromTopMm(h + 1));
   }
+}
+
+// Which spans of two neighbouring slices belong together: those that overlap most, each once.
+function partners(lower, upper) {
+  const overlap = ([one, other]) => Math.min(one[1], other[1]) - Math.max(one[0], other[0]);
+  const all = lower.flatMap((one) => upper.map((other) => [one, other])).filter((pair) => overlap(pair) > 0);
+  const taken = new Set();
+  return all.sort((a, b) => overlap(b) - overlap(a)).filter((pair) => {
+    const isFree = pair.every((span) => !taken.has(span));
+    if (isFree) pair.forEach((span) => taken.add(span));
+    return isFree;
+  });
 }
 
 function close(path, span, y) {

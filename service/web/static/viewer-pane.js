@@ -7,9 +7,11 @@ const ZOOM_STEP = 1.2;
 const MOST_ZOOM = 40; // screen pixels per millimetre
 const WINDOW_PER_PIXEL = 2;
 const WHEEL_PER_SLICE = 40;
+const USUAL_PIXELS = 600; // of a pane: on a larger one lines are thicker, on a smaller one thinner
 
 export class Pane {
-  // `area` is what "fit" shows: [left, top, right, bottom] in mm. `draw(context, scale)` draws in mm.
+  // `area` is what "fit" shows: [left, top, right, bottom] in mm. `draw(context, scale)` draws in mm; a line that is
+  // one pixel wide on a pane of the usual size is 1 / scale.
   constructor(box, { state, area, draw, onPick, onPoint }) {
     this.box = box;
     this.canvas = box.querySelector("canvas");
@@ -66,7 +68,8 @@ export class Pane {
     context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     const [x, y] = this.toScreen([0, 0]);
     context.setTransform(scale * ratio, 0, 0, scale * ratio, x * ratio, y * ratio);
-    this.draw(context, scale);
+    const thickness = Math.max(0.75, Math.min(1.6, Math.min(this.width, this.height) / USUAL_PIXELS));
+    this.draw(context, scale / thickness);
   }
 
   #resize() {

@@ -35,7 +35,7 @@ export function uprightPane(box, axis, { state, volume, contours, geometry, area
       for (const bound of BOUNDS.filter((name) => name === "mean" || state.showsBounds)) {
         const key = `${each.structure.name} ${bound}`;
         if (!cuts.paths.has(key)) cuts.paths.set(key, each.cut(bound, axis, index));
-        stroke(context, cuts.paths.get(key), { bound, colour: each.structure.colour, scale: scale * 1.25 });
+        stroke(context, cuts.paths.get(key), { bound, colour: each.structure.colour, scale });
       }
     }
   }
