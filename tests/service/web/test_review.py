@@ -336,3 +336,9 @@ def test_a_verdict_is_recorded_and_the_rtstruct_comes_as_rest_gives_it(page, loc
     asked = urllib.request.Request(f"{site.url}/api/v1/jobs/{job_id}/rtstruct")
     asked.add_header("Authorization", f"Bearer {site.token}")
     assert coming.value.path().read_bytes() == urllib.request.urlopen(asked).read() == files["rtstruct.dcm"]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_review_has_no_serious_finding(page, review, check_accessibility, theme) -> None:
+    page.add_init_script(f"localStorage.setItem('penumbra-theme', '{theme}')")
+    check_accessibility(review())

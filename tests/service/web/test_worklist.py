@@ -48,7 +48,9 @@ def test_a_job_is_sent_followed_and_offered_for_download(site, page, instances) 
     site.finish(claim, {"result.json": b"{}", "rtstruct.dcm": b"{}"})
     expect(row(page).get_by_role("button", name="Download the RTSTRUCT")).to_be_visible()
     expect(row(page)).to_contain_text("NOT FOR CLINICAL USE")
-    expect(row(page).get_by_role("link", name="Review")).to_have_attribute("href", f"/jobs/{claim.job_id}")
+    row(page).get_by_role("link", name="Review").click()
+    expect(page).to_have_url(f"{site.url}/jobs/{claim.job_id}")
+    expect(page.get_by_role("link", name="Worklist")).to_have_attribute("aria-current", "page")
 
 
 def test_refusals_are_told_in_the_row_and_never_run(site, page, instances) -> None:
