@@ -3,25 +3,43 @@
 What is read here is about patients: never log it, never put it into an error.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
 from pydicom import Dataset
+from pydicom.datadict import keyword_for_tag
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag, Tag
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service import ownership
 from service.database import Database
-from service.dicomweb.headers import read_header
 from service.records import InstanceRecord, JobRecord, SeriesRecord
 from service.settings import ServiceSettings
 from worker.job_folder import RTSTRUCT_NAME, published_dir
-from worker.unchecked_values import text_of
+from worker.unchecked_values import DAMAGED, text_of
 
 SEARCHED: Final = 2000
 """A search for a name looks at so many series, the newest first."""
+
+CACHED: Final = 8192
+NO_NAME: Final = re.compile(r"[0-9]+(\.[0-9]+){2,}\.?|[0-9a-f]{8}-[0-9a-f-]*")
+"""Text that begins a UID or is a job's id: nobody is called so."""
+
+_TAGS: Final = {
+    "name": Tag("PatientName"),
+    "patient_id": Tag("PatientID"),
+    "study_date": Tag("StudyDate"),
+    "study_description": Tag("StudyDescription"),
+    "series_description": Tag("SeriesDescription"),
+}
+_READ: Final = (Tag("SpecificCharacterSet"), *_TAGS.values())
+_LAST: Final = max(_READ)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +54,15 @@ class Patient:
 
     def fits(self, words: Collection[str]) -> bool:
         """Whether each word stands somewhere in it; words are in lower case."""
-        text = " ".join(getattr(self, field.name) for field in fields(self)).replace("^", " ").casefold()
-        return all(word in text for word in words)
+        return all(word in self._text for word in words)
+
+    @cached_property
+    def _text(self) -> str:
+        return " ".join(getattr(self, field.name) for field in fields(self)).replace("^", " ").casefold()
 
 
 class Patients:
-    """Reads headers; those read before are kept (`service/dicomweb/headers.py`)."""
+    """Reads headers; who was read before is kept in memory, as long as the file is there."""
 
     def __init__(self, settings: ServiceSettings, database: Database) -> None:
         self._settings = settings
@@ -58,24 +79,47 @@ class Patients:
 
     def series_that_fit(self, text: str) -> Sequence[str]:
         """UIDs of series, of the newest `SEARCHED`, whose patient or description has every word of the text."""
-        words = text.casefold().replace("^", " ").split()
+        words = [] if NO_NAME.fullmatch(text) else text.casefold().replace("^", " ").split()
+        if not words:
+            return []
         newest = select(SeriesRecord.series_uid).order_by(SeriesRecord.last_received_at.desc())
         with self._database.read() as session:
             paths = _first_instances(session, session.scalars(newest.limit(SEARCHED)).all())
-        return list(self._that_fit(paths, words)) if words else []
+        return list(self._that_fit(paths, words))
 
     def _that_fit(self, paths: Mapping[str, str], words: Collection[str]) -> Iterator[str]:
         for series_uid, path in paths.items():
-            header = read_header(self._settings.inbox_dir / path)
-            if header is not None and _of_header(header).fits(words):
+            patient = patient_in(self._settings.inbox_dir / path)
+            if patient is not None and patient.fits(words):
                 yield series_uid
 
     def _patient(self, instance: str | None, job_id: str) -> Patient | None:
         """From the series itself, else from the RTSTRUCT that was made of it."""
         made = published_dir(self._settings.jobs_dir / job_id) / RTSTRUCT_NAME
         files: tuple[Path, ...] = (made,) if instance is None else (self._settings.inbox_dir / instance, made)
-        headers = (read_header(file) for file in files)
-        return next((_of_header(header) for header in headers if header is not None), None)
+        return next((found for file in files if (found := patient_in(file)) is not None), None)
+
+
+def patient_in(file: Path) -> Patient | None:
+    """Whose file it is; None where it is gone or damaged."""
+    try:
+        return _read(file, file.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=CACHED)
+def _read(file: Path, _stamp: int) -> Patient | None:
+    """`_stamp`, the file's time, makes another file of the same name another patient."""
+    try:
+        with file.open("rb") as stream:
+            return _of_header(read_partial(stream, stop_when=_is_past, specific_tags=list(_READ)))
+    except DAMAGED:
+        return None
+
+
+def _is_past(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return bool(tag > _LAST)
 
 
 def _first_instances(session: Session, series_uids: Collection[str]) -> dict[str, str]:
@@ -89,10 +133,4 @@ def _first_instances(session: Session, series_uids: Collection[str]) -> dict[str
 
 
 def _of_header(header: Dataset) -> Patient:
-    return Patient(
-        name=text_of(header, "PatientName"),
-        patient_id=text_of(header, "PatientID"),
-        study_date=text_of(header, "StudyDate"),
-        study_description=text_of(header, "StudyDescription"),
-        series_description=text_of(header, "SeriesDescription"),
-    )
+    return Patient(**{name: text_of(header, keyword_for_tag(tag)) for name, tag in _TAGS.items()})

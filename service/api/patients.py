@@ -1,5 +1,6 @@
 """Whose series jobs are about, for people who look for a patient. Read from headers; every answer is audited."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -41,7 +42,7 @@ def list_patients(
     found = Patients(parts.settings, parts.database).of_jobs(job)
     note_search(parts, found=len(found))
     views = [
-        PatientView.model_validate({"job_id": job_id, **vars(patient)}) for job_id, patient in found.items()
+        PatientView.model_validate({"job_id": job_id, **asdict(patient)}) for job_id, patient in found.items()
     ]
     return PatientList(patients=views)
 

@@ -64,7 +64,7 @@ def measure_review(browser: Browser, url: str, *, rounds: int) -> ReviewCost:
 def _review(browser: Browser, url: str) -> tuple[float, float, float]:
     page = _window(browser)
     page.goto(url)
-    page.wait_for_function("document.documentElement.dataset.allSlicesMs")
+    _until(page, "", "document.documentElement.dataset.allSlicesMs")
     first, whole = (
         float(page.evaluate(f"document.documentElement.dataset.{name}Ms"))
         for name in ("firstSlice", "allSlices")
@@ -78,19 +78,19 @@ def measure_worklist(browser: Browser, url: str, *, uid: str, name: str) -> Work
     """Open the worklist and use it; `uid` and `name` are those of one series each."""
     page = _window(browser)
     page.goto(url)
-    page.wait_for_function("document.querySelectorAll('#jobs .patient').length === 50")
+    _until(page, "", "document.querySelectorAll('#jobs .patient').length === 50")
     opened = float(page.evaluate("performance.now()"))
     older = _until(page, "document.getElementById('older').click()", _range_begins("51–"))
     states = '[name=state][value="rejected,failed,not-routed"]'
     narrowed = _until(page, f"document.querySelector('{states}').click()", _range_begins("1–"))
     page.evaluate("document.getElementById('clear').click()")
-    page.wait_for_function(_range_begins("1–50 "))
+    _until(page, "", _range_begins("1–50 "))
     searches = [
         _until(page, _type(text), "document.querySelectorAll('#jobs tr').length === 1") for text in (uid,)
     ]
     for _ in range(2):
         page.evaluate("document.getElementById('clear').click()")
-        page.wait_for_function("document.querySelectorAll('#jobs tr').length === 50")
+        _until(page, "", "document.querySelectorAll('#jobs tr').length === 50")
         searches.append(_until(page, _type(name), "document.querySelectorAll('#jobs tr').length === 1"))
     page.context.close()
     return WorklistCost(opened, older, narrowed, *searches)
@@ -104,7 +104,7 @@ def _window(browser: Browser) -> Page:
 
 
 def _until(page: Page, action: str, condition: str) -> float:
-    """Milliseconds from an action to a condition, looked at once per frame."""
+    """Milliseconds from an action to a condition, looked at once per frame; Playwright's own way needs eval."""
     return float(
         page.evaluate(
             f"""async () => {{

@@ -40,6 +40,12 @@ def test_whose_series_it_is_is_told_and_noted(ask, series_zip) -> None:
     assert len(questions(ask)) == 1
 
 
+def test_a_uid_is_looked_up_without_reading_a_header(ask, settings, series_zip, monkeypatch) -> None:
+    job = ask.upload(series_zip).json()
+    monkeypatch.setattr("service.patients.patient_in", None)
+    assert listed(ask, q=job["series_instance_uid"][:20]) == listed(ask, q=job["id"]) == [job["id"]]
+
+
 def test_what_was_deleted_is_left_out(ask, settings, series_zip) -> None:
     job = ask.upload(series_zip).json()
     shutil.rmtree(settings.inbox_dir)
