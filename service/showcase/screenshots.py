@@ -84,5 +84,7 @@ def _settle(page: Page, name: str) -> None:
     if name == "worklist":
         page.locator("#connection[data-state='live']").wait_for()
         page.locator(".patient a").first.wait_for()
+    if name == "review":
+        page.locator("html[data-all-slices-ms]").wait_for(state="attached")
     page.wait_for_load_state("load")
     page.wait_for_timeout(1500)  # pictures and names come after the frame

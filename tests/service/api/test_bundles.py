@@ -28,7 +28,9 @@ def settings(tmp_path) -> ServiceSettings:
 
 def test_a_bundle_is_described_by_its_manifest(ask, install) -> None:
     networks = {"CTV": {}, "Bladder": {}}
-    install("first", version="0.1", intended_use="research-phantom", networks=networks, metrics={"a": 1})
+    told = {"description": "D", "licence": "L", "training": {"cases": 2}, "bounds": "calibrated"}
+    told |= {"calibration": {"cases": 60}, "quality_validated": ["Bladder"], "metrics": {"a": 1}}
+    install("first", version="0.1", intended_use="research-phantom", networks=networks, **told)
     bundle = next(each for each in ask("GET", "/api/v1/bundles").json()["bundles"] if each["name"] == "first")
     assert len(bundle.pop("sha256")) == 64
     assert bundle == {
@@ -37,7 +39,8 @@ def test_a_bundle_is_described_by_its_manifest(ask, install) -> None:
         "intended_use": "research-phantom",
         "notice": NOTICE,
         "networks": ["Bladder", "CTV"],
-        "metrics": {"a": 1},
+        "default": True,
+        **told,
     }
 
 
