@@ -84,7 +84,8 @@ def _bounds(review: Review) -> str:
     }
     if not by_mode[False]:
         percents = sorted({f"{each.percent} %" for each in by_mode[True]})
-        return f"calibrated: between them lies on average {' or '.join(percents)} of the reference surface"
+        least = " or ".join(percents)
+        return f"calibrated: on average at least {least} of a reference's surface lies between them"
     if not by_mode[True]:
         return "of the paper, uncalibrated: how much of the true surface they hold is not known"
     names = ", ".join(each.words for each in by_mode[False])
