@@ -44,10 +44,13 @@ class Commitments:
         self._database = database
 
     def work(self) -> None:
-        """Ask whom it is time to ask, and give up those whose time is over."""
-        while (due := self._claim()) is not None:
-            self._ask(due)
-        self._give_up()
+        """Ask whom it is time to ask now, each once, and give up those whose time is over."""
+        began = time.time()
+        try:
+            while (due := self._claim(began)) is not None:
+                self._ask(due)
+        finally:
+            self._give_up()
 
     def note(self, report: CommitmentReport) -> bool:
         """A node's answer. False if we have asked for no such transaction, or it was answered before."""
@@ -64,14 +67,18 @@ class Commitments:
         log.info("storage commitment answered", node=record.node, state=record.state, count=len(missing))
         return True
 
-    def _claim(self) -> _Due | None:
-        """One that it is time to ask, the longest due first; nobody else takes it while it is asked.
+    def _claim(self, began: float) -> _Due | None:
+        """One that it was time to ask then, the longest due first; nobody else takes it while it is asked.
 
         Not all at once: the others would wait for a node that is slow, though another host has time for them.
+        What becomes due meanwhile waits for the next pass: nodes that are slower to fail than the pause before
+        the next try would have this one never end.
         """
         now = time.time()
         due = select(CommitmentRecord.transaction_uid).where(
-            CommitmentRecord.state == "waiting", CommitmentRecord.next_at <= now
+            CommitmentRecord.state == "waiting",
+            CommitmentRecord.next_at <= began,
+            CommitmentRecord.deadline > now,
         )
         with self._database.read() as session:
             first = session.scalar(due.order_by(CommitmentRecord.next_at).limit(1))
