@@ -14,7 +14,7 @@ from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import ownership
@@ -28,8 +28,8 @@ SEARCHED: Final = 2000
 """A search for a name looks at so many series, the newest first."""
 
 CACHED: Final = 8192
-NO_NAME: Final = re.compile(r"[0-9]+(\.[0-9]+){2,}\.?|[0-9a-f]{8}-[0-9a-f-]*")
-"""Text that begins a UID or is a job's id: nobody is called so."""
+NO_NAME: Final = re.compile(r"(?:1\.[23]|2\.(?:16|25))\.[0-9.]{8,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]*")
+"""Text that begins a UID or a job's id: no patient is called so, though some have IDs of digits, dots and dashes."""
 
 _TAGS: Final = {
     "name": Tag("PatientName"),
@@ -123,13 +123,12 @@ def _is_past(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _first_instances(session: Session, series_uids: Collection[str]) -> dict[str, str]:
-    """Series -> path of one of its instances, relative to the inbox."""
-    query = (
-        select(InstanceRecord.series_uid, func.min(InstanceRecord.path))
-        .where(InstanceRecord.series_uid.in_(series_uids))
-        .group_by(InstanceRecord.series_uid)
+    """Series -> path of one of its instances, relative to the inbox. The series' other rows are not read."""
+    one = select(InstanceRecord.path).where(InstanceRecord.series_uid == SeriesRecord.series_uid).limit(1)
+    query = select(SeriesRecord.series_uid, one.scalar_subquery()).where(
+        SeriesRecord.series_uid.in_(series_uids)
     )
-    return {series_uid: path for series_uid, path in session.execute(query)}
+    return {series_uid: path for series_uid, path in session.execute(query) if path is not None}
 
 
 def _of_header(header: Dataset) -> Patient:

@@ -1,12 +1,19 @@
 """Finding a patient's jobs: names come from headers, to those who may see the job, and leave an audit event each."""
 
 import shutil
+from io import BytesIO
+from types import SimpleNamespace
 
+import pytest
+from pydicom import dcmread
 from sqlalchemy import select
 
 from service.audit import Action
+from service.patients import Patients
 from service.records import AuditRecord
 from service.roles import Role
+from service.showcase.crowd import crowd, uid_of
+from service.showcase.named_crowd import SLICES, name_the_crowd
 from service.tokens import Tokens
 
 JOBS, PATIENTS = "/api/v1/jobs", "/api/v1/patients"
@@ -65,3 +72,27 @@ def test_those_who_only_submit_learn_of_their_own_patients_only(ask, series_zip)
 def test_nobody_asks_for_all_or_by_nonsense(ask_shared) -> None:
     for query in ("", "?job=..", "?job=" + "&job=".join(["00000000-0000-4000-8000-000000000000"] * 201)):
         assert ask_shared("GET", PATIENTS + query).json()["code"] == "invalid-request"
+
+
+@pytest.mark.parametrize("patient_id", ["12345678-5", "123.456.789"])
+def test_a_patients_id_of_digits_with_dashes_or_dots_is_no_uid(ask, series, patient_id) -> None:
+    for number, data in enumerate(series):
+        dataset, stream = dcmread(BytesIO(data)), BytesIO()
+        dataset.PatientID = patient_id
+        dataset.save_as(stream)
+        series[number] = stream.getvalue()
+    job = ask.upload(*series).json()
+    assert listed(ask, q=patient_id) == [job["id"]]
+
+
+def test_a_search_does_not_read_every_slice_of_every_series(settings, worker, series, tmp_path) -> None:
+    (tmp_path / "one.dcm").write_bytes(series[0])
+    stage = SimpleNamespace(settings=settings, database=worker.database)
+    crowd(stage.database, 20)
+    name_the_crowd(stage, tmp_path / "one.dcm", 20)
+    steps = []
+    with stage.database.engine.connect() as connection:  # pooled: the search takes the same
+        driver = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: steps.append(1), 1)
+    assert Patients(settings, stage.database).series_that_fit("crowd n7") == [uid_of(7)]
+    assert 0 < len(steps) < 20 * SLICES, "fewer steps of the database's than there are slices"
