@@ -5,6 +5,7 @@ is written before the first byte: what cannot be noted is not handed out.
 """
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import audit
 from service.actor import current_actor
 from service.audit import Action
-from service.audit_viewings import Viewings
-from service.database import Database
+from service.audit_viewings import Viewer, Viewings
+from service.database import BUSY_TIMEOUT_S, Database
 from service.problems import Problem
 from service.records import JobRecord
 
@@ -44,6 +45,7 @@ class AuditAccess:
         self.app = app
         self.database = database
         self.viewings = Viewings()
+        self._looking = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -69,10 +71,22 @@ class AuditAccess:
             return self._is_recorded(action, about)
         who = current_actor()
         viewer = (who.user_id, who.address, about["job_id"])
-        is_noted = self.viewings.is_noted(viewer) or self._is_recorded(action, about)
-        if is_noted:
+        if self.viewings.is_noted(viewer):
             self.viewings.note(viewer)
-        return is_noted
+            return True
+        return self._is_look_recorded(viewer, action, about)
+
+    def _is_look_recorded(self, viewer: Viewer, action: Action, about: Mapping[str, str]) -> bool:
+        """One at a time, since the page asks for several slices at once: the first is the event."""
+        if not self._looking.acquire(timeout=BUSY_TIMEOUT_S):
+            return False  # those before wait for the database, and this one would wait for all of them
+        try:
+            is_noted = self.viewings.is_noted(viewer) or self._is_recorded(action, about)
+            if is_noted:
+                self.viewings.note(viewer)
+            return is_noted
+        finally:
+            self._looking.release()
 
     def _is_recorded(self, action: Action, about: Mapping[str, str]) -> bool:
         try:

@@ -1,11 +1,13 @@
 """What the review page is made from: the figures, and slices as raw CT numbers; each look is in the audit log once."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from service import audit_viewings
+from service import audit, audit_viewings
 from service.audit_chain import events
 from worker.job_folder import Outcome, attempt_dir
 from worker.slice_pack import write_slices
@@ -100,3 +102,18 @@ def test_a_look_is_one_event_however_many_slices_it_takes(ask, reviewed, log, mo
     monkeypatch.setattr(audit_viewings, "VIEWING_S", -1.0)
     ask("GET", f"{JOBS}/{reviewed}/slices/0")
     assert log()[-1].subject == "slices" and len(log()) == before + 3
+
+
+def test_slices_asked_for_at_once_are_one_look(ask, reviewed, log, monkeypatch) -> None:
+    record = audit.record
+
+    def slow(*arguments, **options) -> None:
+        time.sleep(0.2)
+        record(*arguments, **options)
+
+    monkeypatch.setattr(audit, "record", slow)
+    before = len(log())
+    with ThreadPoolExecutor(5) as page:
+        answers = list(page.map(lambda k: ask("GET", f"{JOBS}/{reviewed}/slices/{k}"), (0, 1, 2, 3, 0)))
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert [event.subject for event in log()[before:]] == ["slices"]
