@@ -53,13 +53,22 @@ class Repetitions:
             OperationalError: the database does not answer; the instance is to be sent once more.
         """
         actor = current_actor()
-        untold = self._windows.untold((actor.user_id, actor.address, header.series_uid))
+        kind = (actor.user_id, actor.address, header.series_uid)
+        untold = self._windows.untold(kind)
         if untold is None:
             return
+        try:
+            self._record(actor, header, sender, untold)
+        except BaseException:
+            self._windows.forget(kind, untold)  # or the next would be accepted with no event at all
+            raise
+
+    def _record(self, actor: Actor, header: InstanceHeader, sender: str, untold: int) -> None:
         with self._database.write() as session:
             audit.record(
                 session,
                 Action.RECEIVED,
+                actor=actor,
                 sender=sender,
                 again=True,
                 untold=untold,

@@ -1,5 +1,6 @@
 """Events that may come a thousand times a second: the first is told at once, its like of the same minute counted."""
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -38,3 +39,13 @@ class Windows:
             if len(self._windows) > KINDS_KEPT:
                 self._windows.popitem(last=False)
             return 0 if window is None else window.untold
+
+    def forget(self, key: Hashable, untold: int) -> None:
+        """What was to be told could not be: the next like it is told, and with it those `untold` and what came since.
+
+        The window as it was opened may be gone by then, with its count: then the next is told by itself.
+        """
+        with self._lock:
+            if (window := self._windows.get(key)) is not None:
+                window.until = -math.inf
+                window.untold += untold

@@ -10,13 +10,16 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, RTPlanStorage, RTStructureSetStorage
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from service.actor import acting, node
+from service.audit_windows import Windows
 from service.inbox import (
     Announced,
     ClassMismatch,
     ConflictingInstance,
     Inbox,
+    InboxUnavailable,
     NotAnImage,
     OutOfSpace,
     UidMismatch,
@@ -144,6 +147,28 @@ def test_what_is_sent_again_is_audited_once_a_minute_and_sender(inbox, instance,
         ("node:TPS", f"{SERIES}.1", True),
         ("node:ARCHIVE", f"{SERIES}.1", True),
     ]
+
+
+def test_what_is_sent_again_is_audited_when_the_database_writes_again(inbox, instance, database, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise OperationalError("", {}, Exception("locked"))
+
+    inbox.receive(instance(), sender="TPS", source="dicom")
+    with monkeypatch.context() as broken:
+        broken.setattr("service.audit.record", fail)
+        with pytest.raises(InboxUnavailable):
+            inbox.receive(instance(), sender="TPS", source="dicom")
+    inbox.receive(instance(), sender="TPS", source="dicom")
+    assert [detail.get("again") for *_, detail in audited(database)] == [None, True]
+
+
+def test_a_number_that_could_not_be_told_is_told_with_the_next():
+    windows = Windows()
+    assert [windows.untold("a"), windows.untold("a")] == [0, None]
+    windows.forget("a", 5)
+    assert [windows.untold("a"), windows.untold("a")] == [6, None]
+    windows.forget("b", 1)
+    assert windows.untold("b") == 0
 
 
 def test_announced_identity_must_be_the_datasets(inbox, instance):
