@@ -1,7 +1,5 @@
 """Everything that a job has made, as one zip."""
 
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +10,12 @@ from service.api.parts import JobDep, Parts, PartsDep
 from service.api.results import no_such_file
 from service.job import Job
 from service.report_files import report_html
+from service.report_pdf import pdf_in_turn
 from service.schemas import JOBS_PATH
 from service.zip_stream import Member, zip_stream
 from worker.job_folder import PREVIEW_NAME, RESULT_NAME, RTSTRUCT_NAME
 from worker.object_files import PAGE_NAME, objects_in
-from worker.report.pdf import NoPdf, pdf_of
+from worker.report.pdf import NoPdf
 
 router = APIRouter(prefix=f"{JOBS_PATH}/{{job_id}}/everything", tags=["results"])
 
@@ -37,15 +36,30 @@ def get_everything(job: JobDep, parts: PartsDep) -> StreamingResponse:
     )
 
 
-def _members(job: Job, parts: Parts, name: str) -> Iterator[Member]:
-    """The files of a result and its report of now, in a folder of the zip; where no PDF can be made, without it."""
+def _members(job: Job, parts: Parts, name: str) -> list[Member]:
+    """The files of a result and its report of now, in a folder of the zip.
+
+    The PDF is made before the first byte is sent, as it may be refused. Where none can be made, the one that the
+    worker made goes along, if there is one.
+    """
     folder = cast(Path, job.result_dir)
-    paths = [*(each.path for each in objects_in(folder)), folder / RESULT_NAME, folder / PREVIEW_NAME]
-    yield from (
-        Member(f"{name}/{path.name}", path) for path in paths if path.is_file() and path.name != PAGE_NAME
-    )
     html = report_html(job, parts.database)
+    page = _page(html)
+    paths = [*(each.path for each in objects_in(folder)), folder / RESULT_NAME, folder / PREVIEW_NAME]
+    members = [
+        Member(f"{name}/{path.name}", path)
+        for path in paths
+        if path.is_file() and (page is None or path.name != PAGE_NAME)
+    ]
     if html is not None:
-        yield Member(f"{name}/report.html", html.encode())
-        with suppress(NoPdf):
-            yield Member(f"{name}/{PAGE_NAME}", pdf_of(html))
+        members.append(Member(f"{name}/report.html", html.encode()))
+    if page is not None:
+        members.append(Member(f"{name}/{PAGE_NAME}", page))
+    return members
+
+
+def _page(html: str | None) -> bytes | None:
+    try:
+        return None if html is None else pdf_in_turn(html)
+    except NoPdf:
+        return None

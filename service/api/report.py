@@ -9,8 +9,8 @@ from service.api.parts import JobDep, Parts, PartsDep
 from service.job import Job
 from service.problems import Problem
 from service.report_files import report_html
+from service.report_pdf import pdf_in_turn
 from service.schemas import JOBS_PATH
-from worker.report.pdf import pdf_of
 
 router = APIRouter(prefix=f"{JOBS_PATH}/{{job_id}}", tags=["results"])
 
@@ -34,8 +34,8 @@ def get_report(job: JobDep, parts: PartsDep) -> Response:
 
 @router.get("/report.pdf", response_class=Response, responses=_answer("application/pdf"))
 def get_report_pdf(job: JobDep, parts: PartsDep) -> Response:
-    """The same as PDF, to print, sign and keep."""
-    return _file(job, pdf_of(_html(job, parts)), "pdf", "application/pdf")
+    """The same as PDF, to print, sign and keep. 503 while several others are being made."""
+    return _file(job, pdf_in_turn(_html(job, parts)), "pdf", "application/pdf")
 
 
 def _html(job: Job, parts: Parts) -> str:

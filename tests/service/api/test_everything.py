@@ -40,6 +40,12 @@ def test_the_zip_holds_every_object_as_it_is_fetched_alone(ask, done):
     assert archive.read(f"{name}/result.json") == ask("GET", f"{JOBS}/{done}/result").content
 
 
+def test_without_a_review_the_pdf_of_the_worker_goes_along(ask, done, settings):
+    (settings.jobs_dir / done / "result" / "report.pdf").write_bytes(b"%PDF- of the worker")
+    archive = opened(ask("GET", f"{JOBS}/{done}/everything").content)
+    assert archive.read(f"penumbra-{done[:8]}/report.pdf") == b"%PDF- of the worker"
+
+
 def test_there_is_a_link_as_soon_as_there_is_a_zip(ask, series_zip, worker):
     job = ask.upload(series_zip).json()
     assert "everything" not in job["links"]

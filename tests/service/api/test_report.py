@@ -1,8 +1,11 @@
 """The report over REST holds what reviewers have said by now, is noted when it leaves, and is part of the zip."""
 
+import asyncio
 import io
+import threading
 import zipfile
 
+import httpx
 import pytest
 
 from service.audit_chain import events
@@ -57,17 +60,44 @@ def test_as_pdf_and_in_the_zip(ask, done):
     assert left == ["report.pdf", "everything"]
 
 
-def test_without_pango_it_is_said_what_is_missing_and_the_rest_works(ask, done, monkeypatch):
+def test_without_pango_it_is_said_what_is_missing_and_the_rest_works(ask, done, settings, monkeypatch):
     def missing(_html):
         raise NoPdf
 
-    monkeypatch.setattr("service.api.report.pdf_of", missing)
-    monkeypatch.setattr("service.api.everything.pdf_of", missing)
+    monkeypatch.setattr("service.report_pdf.pdf_of", missing)
     answer = ask("GET", f"{JOBS}/{done}/report.pdf")
     assert (answer.status_code, answer.json()["code"]) == (501, "no-pdf")
     archive = zipfile.ZipFile(io.BytesIO(ask("GET", f"{JOBS}/{done}/everything").content))
     names = {name.split("/")[1] for name in archive.namelist()}
     assert "report.html" in names and "report.pdf" not in names
+    (settings.jobs_dir / done / "result" / "report.pdf").write_bytes(b"%PDF- of the worker")
+    archive = zipfile.ZipFile(io.BytesIO(ask("GET", f"{JOBS}/{done}/everything").content))
+    assert archive.read(f"penumbra-{done[:8]}/report.pdf") == b"%PDF- of the worker"
+
+
+def test_many_who_ask_for_a_pdf_at_once_do_not_stop_the_api(ask, done, monkeypatch):
+    """Threads are few: more than those are asked for, none comes to an end, and the API answers all the same."""
+    go_on = threading.Event()
+    monkeypatch.setattr("service.report_pdf.pdf_of", lambda _: go_on.wait(60) and b"%PDF-")
+
+    async def crowd():
+        transport = httpx.ASGITransport(ask.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+            paths = ["report.pdf"] * 45 + ["everything"]
+            asked = [asyncio.create_task(client.get(f"{JOBS}/{done}/{path}")) for path in paths]
+            await asyncio.wait(asked, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            health = asyncio.create_task(client.get("/healthz"))
+            await asyncio.wait([health], timeout=20)
+            was_answered = health.done()
+            go_on.set()
+            return was_answered, [*await asyncio.gather(*asked), await health]
+
+    was_answered, answers = asyncio.run(crowd())
+    assert was_answered
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert refused and {answer.json()["code"] for answer in refused} == {"busy"}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
+    assert [a.content for a in answers if a.url.path.endswith(".pdf") and a.status_code == 200].count(b"%PDF-") > 0
 
 
 def test_a_result_without_a_review_has_no_report_and_no_link_to_one(ask, series_zip, worker):
