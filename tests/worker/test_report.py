@@ -143,14 +143,20 @@ def test_a_patients_name_is_text(draw, make_series, tmp_path):
     )
 
 
-def test_a_name_in_two_scripts_is_shown_in_both(draw, make_series, tmp_path):
-    patient = PatientIdentity(
-        patient_id="7", name="Yamada^Tarou=山田^太郎", character_set=["", "ISO 2022 IR 87"]
-    )
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Yamada^Tarou=山田^太郎", "Yamada, Tarou (山田 太郎)"),
+        ("=山田^太郎", "山田 太郎"),
+        ("==やまだ^たろう", "やまだ たろう"),
+    ],
+)
+def test_a_name_is_shown_in_the_scripts_that_it_has(draw, make_series, tmp_path, name, shown):
+    patient = PatientIdentity(patient_id="7", name=name, character_set=["", "ISO 2022 IR 87"])
     series = make_series(grid=draw.grid((24, 20, 22)), patient=patient)
     result = draw.result(series, structures=(draw.structure("CTV", series.grid, (0, 0, 0), 8),))
     write_and_prove(result, tmp_path / "rtstruct.dcm", identity=draw.identity)
-    assert read_identity(tmp_path / "rtstruct.dcm").patient_name == "Yamada, Tarou (山田 太郎)"
+    assert read_identity(tmp_path / "rtstruct.dcm").patient_name == shown
 
 
 def test_it_is_one_file_that_asks_for_nothing(html):

@@ -59,12 +59,15 @@ def read_identity(rtstruct: Path) -> Identity:
 
 
 def _name(dataset: Dataset) -> str:
-    """Family name first, with the ideographic form beside it where there is one (PS3.5 6.2.1)."""
+    """Family name first, with the ideographic form beside it; whichever form there is (PS3.5 6.2.1)."""
     name = dataset.get("PatientName")
     if not isinstance(name, PersonName):
         return ""
     latin = name.family_comma_given().strip(" ,")
-    return f"{latin} ({_group(name.ideographic)})" if name.ideographic else latin
+    ideographic = _group(name.ideographic)
+    if latin and ideographic:
+        return f"{latin} ({ideographic})"
+    return latin or ideographic or _group(name.phonetic)
 
 
 def _group(group: str) -> str:

@@ -4,10 +4,11 @@
 const TOKEN_KEY = "penumbra-token";
 
 export class Refused extends Error {
-  constructor(status, problem) {
+  constructor(status, problem, retryAfter = null) {
     super([problem.detail, problem.remedy].filter(Boolean).join("\n"));
     this.status = status;
     this.code = problem.code;
+    this.retryAfterS = Number(retryAfter) || null; // where the service says when to ask again
   }
 }
 
@@ -42,7 +43,7 @@ export function asProblem(text) {
 
 export async function ask(path, options = {}) {
   const answer = await fetch(path, { ...options, headers: { ...authorization(), ...options.headers } });
-  if (!answer.ok) throw new Refused(answer.status, asProblem(await answer.text()));
+  if (!answer.ok) throw new Refused(answer.status, asProblem(await answer.text()), answer.headers.get("Retry-After"));
   return answer;
 }
 

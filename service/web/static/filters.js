@@ -1,19 +1,27 @@
-// What the worklist is narrowed to. It stands in the page's address, so that going back, reloading and bookmarks keep it.
+// What the worklist is narrowed to. It stands in the page's address, so that going back, reloading and bookmarks keep it;
+// but not words that may be a patient's name or ID, for addresses stay in histories and logs. This tab keeps those.
+
+import { keepSearch, keptSearch } from "./kept-search.js";
 
 const form = document.getElementById("filters");
 const DAY_MS = 24 * 3600 * 1000;
 const TYPING_MS = 250;
+const PUBLIC = /^((1\.[23]|2\.25)\.[0-9.]{8,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]*)$/; // a UID, or a job's id
 
 export function readAddress() {
   const given = new URLSearchParams(location.search);
-  form.q.value = given.get("q") ?? "";
+  form.q.value = given.get("q") ?? keptSearch();
   form.since.value = given.get("since") ?? "";
   const state = given.get("state") ?? "";
   for (const radio of form.elements.namedItem("state")) radio.checked = radio.value === state;
+  writeAddress();
 }
 
 function writeAddress() {
   const given = new URLSearchParams([...new FormData(form)].filter(([, value]) => value.trim()));
+  const isPublic = PUBLIC.test(form.q.value.trim());
+  if (!isPublic) given.delete("q");
+  keepSearch(isPublic ? "" : form.q.value);
   history.replaceState(null, "", given.size ? `?${given}` : location.pathname);
 }
 

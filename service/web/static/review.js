@@ -15,7 +15,7 @@ import { rail } from "./viewer-rail.js";
 import { PRESETS, ViewState } from "./viewer-state.js";
 import { uprightPane } from "./viewer-upright.js";
 import { Volume } from "./viewer-volume.js";
-import { stateWord } from "./words.js";
+import { personName, stateWord } from "./words.js";
 
 const MARGIN_MM = 45;
 const jobId = location.pathname.split("/").pop();
@@ -54,7 +54,7 @@ function explain(job, refusal) {
 function showHead(job, review) {
   const { name, version } = review.bundle;
   byId("review-bundle").textContent = `${name} ${version} · bounds ${review.bounds} · ${review.passes} passes`;
-  showPatient(job, review.grid.size_xyz[2]);
+  showPatient(job, review.grid.size_xyz[2]).catch((error) => (byId("trouble").textContent = error.message));
   if (!review.not_for_clinical_use) return;
   byId("stamp").textContent = "NOT FOR CLINICAL USE";
   byId("stamp").hidden = false;
@@ -68,7 +68,7 @@ async function showPatient(job, slices) {
   const { patients } = await getJson(`/api/v1/patients?job=${job.id}`);
   if (!patients.length) return;
   const [{ name, patient_id: id }] = patients;
-  byId("review-subject").textContent = [name.replaceAll("^", " ").trim(), id, `${slices} slices`].filter(Boolean).join(" · ");
+  byId("review-subject").textContent = [personName(name), id, `${slices} slices`].filter(Boolean).join(" · ");
 }
 
 function open(review) {

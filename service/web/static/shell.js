@@ -2,6 +2,7 @@
 // A page's module hands its work to `enter`; where the service asks for a token, the work begins again with one.
 
 import { forgetToken, hasToken, keepToken, logOut, Refused, whoAmI } from "./api.js";
+import { forgetSearch } from "./kept-search.js";
 
 const RETURN_KEY = "penumbra-return";
 const byId = (id) => document.getElementById(id);
@@ -66,6 +67,7 @@ byId("login")?.addEventListener("click", () => sessionStorage.setItem(RETURN_KEY
 byId("logout").addEventListener("click", async () => {
   if (!hasToken()) await logOut();
   forgetToken();
+  forgetSearch();
   location.assign("/");
 });
 

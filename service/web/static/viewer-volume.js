@@ -5,6 +5,8 @@ import { ask } from "./api.js";
 export const NO_TISSUE_HU = -1024;
 const AT_ONCE = 5;
 const TRIES = 3;
+const BUSY = [429, 503]; // passes by itself
+const BUSY_TRIES = 60;
 
 export class Volume extends EventTarget {
   constructor(jobId, geometry) {
@@ -57,16 +59,22 @@ export class Volume extends EventTarget {
     return null;
   }
 
-  async #fetch(h, tries = TRIES) {
+  async #fetch(h, tries = TRIES, busyTries = BUSY_TRIES) {
     try {
       const answer = await ask(`/api/v1/jobs/${this.jobId}/slices/${this.geometry.sliceOf(h)}`);
       return upright(littleEndian(await answer.arrayBuffer()), this.geometry);
     } catch (error) {
-      if (error.status || tries <= 1) throw error; // a refusal stays one; a broken connection may mend
-      return this.#fetch(h, tries - 1);
+      if (BUSY.includes(error.status) && busyTries > 1) {
+        await seconds(error.retryAfterS ?? 1);
+        return this.#fetch(h, tries, busyTries - 1);
+      }
+      if (error.status || tries <= 1) throw error; // any other refusal stays one; a broken connection may mend
+      return this.#fetch(h, tries - 1, busyTries);
     }
   }
 }
+
+const seconds = (number) => new Promise((resolve) => setTimeout(resolve, 1000 * number));
 
 const littleEndian = (buffer) => new Int16Array(buffer); // as every machine is that runs a browser
 

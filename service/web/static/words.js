@@ -70,8 +70,9 @@ export function deliverySentence(delivery) {
 export const isDelivered = (delivery) => delivery.state === "delivered";
 export const hasRemarks = (delivery) => delivery.remarks.length > 0 || ["refused", "unconfirmed"].includes(delivery.commitment);
 
-// A name as in DICOM, DOE^JOHN^^DR, as people read it.
-export const personName = (name) => name.split("=")[0].split("^").filter(Boolean).join(", ");
+// A name as in DICOM, DOE^JOHN^^DR, as people read it: in the first of its scripts that has it.
+export const personName = (name) => name.split("=").map(nameGroup).find(Boolean) ?? "";
+const nameGroup = (group) => group.split("^").map((part) => part.trim()).filter(Boolean).join(", ");
 
 export const dicomDate = (date) => (/^\d{8}$/.test(date) ? `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : date);
 

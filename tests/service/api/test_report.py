@@ -97,7 +97,7 @@ def test_many_who_ask_for_a_pdf_at_once_do_not_stop_the_api(ask, done, monkeypat
     refused = [answer for answer in answers if answer.status_code == 503]
     assert refused and {answer.json()["code"] for answer in refused} == {"busy"}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
-    assert [a.content for a in answers if a.url.path.endswith(".pdf") and a.status_code == 200].count(b"%PDF-") > 0
+    assert b"%PDF-" in [answer.content for answer in answers]
 
 
 def test_a_result_without_a_review_has_no_report_and_no_link_to_one(ask, series_zip, worker):

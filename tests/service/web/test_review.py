@@ -308,6 +308,44 @@ def test_the_lists_say_what_is_not_known_and_not_for_clinical_use(review) -> Non
     expect(page.locator("#review-subject")).to_contain_text("<script>alert(1)</script>")  # a name is text
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("Yamada^Tarou=山田^太郎", "Yamada, Tarou"), ("=山田^太郎", "山田, 太郎"), ("==やまだ^たろう", "やまだ, たろう")],
+)
+def test_a_name_is_shown_in_the_first_script_that_has_it(page, shared_site, job_of, name, shown) -> None:
+    job_id = job_of("head first, supine")
+    patients = [{"job_id": job_id, "name": name, "patient_id": "7"}]
+    page.route("**/api/v1/patients?*", lambda route: route.fulfill(json={"patients": patients}))
+    page.goto(f"{shared_site.url}/jobs/{job_id}")
+    expect(page.locator("#review-subject")).to_have_text(f"{shown} · 7 · 30 slices")
+
+
+def test_a_name_that_is_refused_is_told_and_the_rest_is_shown(page, shared_site, job_of) -> None:
+    refusal = {"detail": "Too many requests.", "remedy": "Wait a little.", "code": "busy"}
+    page.route("**/api/v1/patients?*", lambda route: route.fulfill(status=429, json=refusal))
+    page.goto(f"{shared_site.url}/jobs/{job_of('head first, supine')}")
+    expect(page.locator("#trouble")).to_contain_text("Too many requests.")
+    page.locator("html[data-all-slices-ms]").wait_for(state="attached")
+
+
+def test_slices_that_are_refused_for_a_moment_come_all_the_same(page, shared_site, job_of) -> None:
+    asked = []
+
+    def answer(route) -> None:
+        asked.append(route.request.url)
+        if len(asked) <= 7:
+            status, headers = (429, {"Retry-After": "1"}) if len(asked) % 2 else (503, {})
+            route.fulfill(status=status, headers=headers, json={"code": "busy", "detail": "Busy."})
+        else:
+            route.continue_()
+
+    page.route("**/slices/*", answer)
+    page.goto(f"{shared_site.url}/jobs/{job_of('head first, supine')}")
+    page.locator("html[data-all-slices-ms]").wait_for(state="attached")
+    expect(page.locator("#loading")).to_have_text("")
+    assert len(asked) == 30 + 7
+
+
 def test_what_cannot_be_reviewed_says_why(page, shared_site, tmp_path) -> None:
     job_id = shared_site.submit(shared_site.series(tmp_path / "old", seed="old"))
     page.goto(f"{shared_site.url}/jobs/{job_id}")

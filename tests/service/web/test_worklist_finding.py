@@ -44,6 +44,7 @@ def test_a_search_by_patient_lasts_while_its_job_moves(site, page, instances) ->
     page.goto(f"{site.url}/?q=script+zzphi")
     expect(rows(page)).to_have_count(1)
     expect(page.get_by_label("Search")).to_have_value("script zzphi")
+    expect(page).to_have_url(f"{site.url}/")  # a name stays in no history
     site.claim(job_id)
     expect(rows(page)).to_contain_text("Contouring")
     expect(rows(page)).to_have_count(1)
@@ -51,3 +52,20 @@ def test_a_search_by_patient_lasts_while_its_job_moves(site, page, instances) ->
     expect(page.get_by_text("No job fits.")).to_be_visible()
     page.reload()
     expect(page.get_by_text("No job fits.")).to_be_visible()
+    expect(page.get_by_label("Search")).to_have_value("nobody")
+    expect(page).to_have_url(f"{site.url}/")
+    for public in (job_id, uid_of(1)):
+        page.get_by_label("Search").fill(public)
+        expect(page).to_have_url(f"{site.url}/?q={public}")
+
+
+def test_who_signs_out_takes_the_words_of_the_search_along(locked_site, page) -> None:
+    page.goto(locked_site.url)
+    for words in ("zzphi", ""):
+        page.get_by_label("API token").fill(locked_site.token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_label("Search")).to_have_value("")
+        if words:
+            page.get_by_label("Search").fill(words)
+            expect(page.get_by_text("No job fits.")).to_be_visible()
+            page.get_by_role("button", name="Sign out").click()
