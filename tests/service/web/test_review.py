@@ -310,7 +310,11 @@ def test_the_lists_say_what_is_not_known_and_not_for_clinical_use(review) -> Non
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("Yamada^Tarou=山田^太郎", "Yamada, Tarou"), ("=山田^太郎", "山田, 太郎"), ("==やまだ^たろう", "やまだ, たろう")],
+    [
+        ("Yamada^Tarou=山田^太郎", "Yamada, Tarou"),
+        ("=山田^太郎", "山田, 太郎"),
+        ("==やまだ^たろう", "やまだ, たろう"),
+    ],
 )
 def test_a_name_is_shown_in_the_first_script_that_has_it(page, shared_site, job_of, name, shown) -> None:
     job_id = job_of("head first, supine")
