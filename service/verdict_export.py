@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Exists, Select, exists, select
+from sqlalchemy.orm import Session, aliased
 
 from service.records import JobRecord, VerdictRecord
 from service.settings import ServiceSettings
@@ -35,6 +35,7 @@ COLUMNS = (
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 TAKEN_BACK = "taken-back"
+ROWS_AT_ONCE = 500
 
 
 class Found(NamedTuple):
@@ -76,25 +77,28 @@ def harmless(value: object) -> object:
 
 
 def _found(session: Session, since: datetime | None, *, with_history: bool) -> Iterator[Found]:
-    for verdict, job in session.execute(_query(since)).yield_per(500):
-        if with_history or (verdict.grade is not None and not _is_replaced(session, verdict)):
-            yield Found(verdict, job)
+    """By a cursor of the database's own, which reads as it goes; so nothing else is asked meanwhile."""
+    query = _query(since, with_history=with_history)
+    for verdict, job in session.execute(query, execution_options={"yield_per": ROWS_AT_ONCE}):
+        yield Found(verdict, job)
 
 
-def _query(since: datetime | None) -> Select[VerdictRecord, JobRecord]:
+def _query(since: datetime | None, *, with_history: bool) -> Select[VerdictRecord, JobRecord]:
     query = select(VerdictRecord, JobRecord).join(JobRecord, JobRecord.id == VerdictRecord.job_id)
     if since is not None:
         query = query.where(VerdictRecord.at >= since.replace(tzinfo=since.tzinfo or UTC).timestamp())
+    if not with_history:
+        query = query.where(VerdictRecord.grade.is_not(None), ~_is_replaced())
     return query.order_by(VerdictRecord.id)
 
 
-def _is_replaced(session: Session, verdict: VerdictRecord) -> bool:
-    later = select(VerdictRecord.id).where(
-        VerdictRecord.job_id == verdict.job_id,
-        VerdictRecord.structure == verdict.structure,
-        VerdictRecord.id > verdict.id,
+def _is_replaced() -> Exists:
+    later = aliased(VerdictRecord)
+    return exists().where(
+        later.job_id == VerdictRecord.job_id,
+        later.structure == VerdictRecord.structure,
+        later.id > VerdictRecord.id,
     )
-    return session.scalar(later.limit(1)) is not None
 
 
 def _row(found: Found, settings: ServiceSettings) -> dict[str, object]:

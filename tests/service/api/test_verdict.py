@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import event
 from typer.testing import CliRunner
 
 from service import cli
@@ -167,6 +168,17 @@ def test_the_table_holds_what_counts_beside_what_penumbra_had_said(ask, done, se
     assert (row["job_id"], row["bundle"], row["reviewer_name"]) == (done, "phantom-small", "this machine")
     everything = exported(ask, settings, tmp_path / "all.csv", with_history=True)
     assert [r["grade"] for r in everything] == ["usable-as-is", "minor", "major", "taken-back"]
+
+
+def test_the_table_is_one_question_however_many_verdicts(ask, done, settings, tmp_path):
+    for note in ("a", "b", "c"):
+        put(ask, done, ("CTV", "major", note), ("Bladder", "minor", note))
+    asked = []
+    engine = ask.app.state.parts.database.engine
+    event.listen(engine, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+    rows = exported(ask, settings, tmp_path / "v.csv")
+    assert [(row["structure"], row["note"]) for row in rows] == [("CTV", "c"), ("Bladder", "c")]
+    assert len([statement for statement in asked if statement.startswith("SELECT")]) == 1
 
 
 def test_the_command_writes_the_table_and_is_noted(ask, done, settings, tmp_path, monkeypatch):
