@@ -12,17 +12,22 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import event, insert, select
 
 from service.broker import server_binary
-from service.database import Database
+from service.database import Database, open_database
 from service.jobs import Jobs
 from service.peer_settings import PeerSettings
 from service.probes import api_answers, free_port, listener_answers
+from service.records import JobRecord, VerdictRecord
 from service.settings import NodeSettings, ServiceSettings
+from service.showcase.crowd import crowd, uid_of
+from service.verdict_export import ROWS_AT_ONCE, write_csv
 from worker.delivery import Node, send
 
 HERE = Path(__file__).parent
@@ -136,15 +141,11 @@ def settings(processes, postgres_url, redis_url, planning_system) -> ServiceSett
 @pytest.fixture(scope="module")
 def parts(processes, settings, compose, eventually_session):
     """Every part started by its service's command, with the variables that its service is given."""
-    values = settings.environment()
+    token = processes.folder / "api_token"
+    token.write_text("t0k3n")
+    values = settings.environment() | {"PENUMBRA_API_TOKEN_FILE": str(token)}
     database = Database(settings.resolved_database_url)
-
-    def database_answers() -> bool:
-        with contextlib.suppress(Exception), database.engine.connect():
-            return True
-        return False
-
-    eventually_session(database_answers)
+    eventually_session(lambda: is_there(database))
     for name in PARTS:
         service = compose["services"][name]
         given = {variable: values[variable] for variable in service["environment"] if variable in values}
@@ -160,6 +161,12 @@ def parts(processes, settings, compose, eventually_session):
         processes.start(name, [sys.executable, "-m", "service.cli", *service["command"]], environment)
     eventually_session(lambda: api_answers(settings) and listener_answers(settings))
     return processes
+
+
+def is_there(database: Database) -> bool:
+    with contextlib.suppress(Exception), database.engine.connect():
+        return True
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +203,26 @@ def test_every_part_is_still_there_and_ends_when_asked(parts) -> None:
     endings = {name: parts.stop(name) for name in PARTS}
     assert endings.pop("api") in {0, -signal.SIGTERM}  # uvicorn closes up, then dies of the signal after all
     assert set(endings.values()) == {0}
+
+
+def test_a_long_table_of_verdicts_is_not_held_in_memory(settings, eventually_session) -> None:
+    eventually_session(lambda: is_there(Database(settings.resolved_database_url)))
+    database = open_database(settings)
+    crowd(database, 1)
+    judged = {
+        "structure": "CTV",
+        "grade": "minor",
+        "note": "",
+        "reviewer": "r",
+        "reviewer_name": "r",
+        "at": 0.0,
+    }
+    with database.write() as session:
+        job_id = session.scalar(select(JobRecord.id).where(JobRecord.series_uid == uid_of(0)))
+        session.execute(insert(VerdictRecord), [judged | {"job_id": job_id} for _ in range(ROWS_AT_ONCE + 1)])
+    cursors: list[object] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *arguments: cursors.append(arguments[1]))
+    for with_history, count in ((True, ROWS_AT_ONCE + 1), (False, 1)):
+        with database.read() as session:
+            assert write_csv(session, StringIO(), settings, with_history=with_history) == count
+    assert [type(cursor).__name__ for cursor in cursors] == ["ServerCursor", "ServerCursor"]
