@@ -59,13 +59,18 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, CPU_S)
         try:
             data = inflate(Path(item["path"])) if work["inflate"] else pixels(item)
-            spool.write(data)
-            spool.flush()
-            _say({"bytes": len(data)})
         except Refused as reason:
             _say({"error": str(reason)})
+            continue
         except Exception:  # noqa: BLE001 - codecs raise anything; the process is the boundary
             _say({"error": "its compressed image is damaged"})
+            continue
+        try:
+            spool.write(data)
+            spool.flush()
+        except OSError:
+            return  # a part may be written, and what came after it would not lie where the parent looks
+        _say({"bytes": len(data)})
 
 
 def limit_resources(max_bytes: int) -> None:

@@ -1,5 +1,6 @@
 """Compressed instances come out as they went in, and hostile ones end in a reason, not in this process."""
 
+import json
 import re
 import shutil
 import struct
@@ -188,6 +189,25 @@ def test_a_codec_that_crashes_or_hangs_costs_only_the_child(make_ct, draw, monke
     with pytest.raises(UnreadableInstance, match=re.escape(uid)):
         read_series(folder)
     assert time.monotonic() - started < 30
+
+
+def test_a_spool_that_takes_no_more_ends_the_child(make_ct, draw):
+    """After a part of one was written, the next would lie elsewhere than its parent looks."""
+    paths = sorted(make_ct(grid=draw.grid((40, 36, 22))).iterdir())[:2]
+    for path in paths:
+        draw.encode(path, DeflatedExplicitVRLittleEndian)
+    items = [{"path": str(path), "syntax": "", "rows": 0, "columns": 0} for path in paths]
+    with open("/dev/full", "wb") as full:
+        work = {"inflate": True, "items": items, "spool": full.fileno(), "max_bytes": 2**20}
+        ended = subprocess.run(
+            [sys.executable, "-m", "worker.decode_child"],
+            input=json.dumps(work).encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(full.fileno(),),
+            check=False,
+        )
+    assert ended.stdout.splitlines() == [b"{}"]
 
 
 def test_the_child_limits_itself():

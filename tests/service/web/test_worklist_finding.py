@@ -38,6 +38,42 @@ def test_ten_thousand_jobs_are_paged_narrowed_and_searched(site, page, instances
     expect(page.locator("#range")).to_have_text("1–50 of 10,001")
 
 
+def test_pages_are_turned_one_at_a_time_and_a_refusal_leaves_the_page(site, page) -> None:
+    crowd(site.database, 170)
+    page.goto(site.url)
+    older = page.get_by_role("button", name="Older", exact=True)
+    expect(page.locator("#range")).to_have_text("1–50 of 170")
+    older.dblclick()
+    expect(page.locator("#range")).to_have_text("51–100 of 170")
+    expect(rows(page).first).to_contain_text(uid_of(50))
+
+    refusal = {"detail": "Too many requests.", "remedy": "Wait a little.", "code": "too-many-requests"}
+    page.route("**/api/v1/jobs?*", lambda route: route.fulfill(status=429, json=refusal))
+    older.click()
+    expect(page.locator("#trouble")).to_contain_text("Too many requests.")
+    expect(page.locator("#range")).to_have_text("51–100 of 170")
+    page.unroute("**/api/v1/jobs?*")
+    older.click()
+    expect(page.locator("#range")).to_have_text("101–150 of 170")
+    expect(rows(page).first).to_contain_text(uid_of(100))
+    expect(page.locator("#trouble")).to_have_text("")
+
+
+def test_a_page_that_has_emptied_gives_way_to_the_first(site, page) -> None:
+    crowd(site.database, 120)
+
+    def without_jobs(route) -> None:
+        route.fulfill(json=route.fetch().json() | {"jobs": [], "next_cursor": None})
+
+    page.goto(site.url)
+    expect(page.locator("#range")).to_have_text("1–50 of 120")
+    page.route("**/api/v1/jobs?*cursor=*", without_jobs)
+    with page.expect_response("**/api/v1/jobs?*cursor=*"):
+        page.get_by_role("button", name="Older", exact=True).click()
+    expect(page.locator("#range")).to_have_text("1–50 of 120")
+    expect(rows(page)).to_have_count(50)
+
+
 def test_a_search_by_patient_lasts_while_its_job_moves(site, page, instances) -> None:
     crowd(site.database, 3)
     job_id = site.submit(instances)
