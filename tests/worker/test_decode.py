@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,7 +198,7 @@ def test_a_spool_that_takes_no_more_ends_the_child(make_ct, draw):
     for path in paths:
         draw.encode(path, DeflatedExplicitVRLittleEndian)
     items = [{"path": str(path), "syntax": "", "rows": 0, "columns": 0} for path in paths]
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         work = {"inflate": True, "items": items, "spool": full.fileno(), "max_bytes": 2**20}
         ended = subprocess.run(
             [sys.executable, "-m", "worker.decode_child"],
