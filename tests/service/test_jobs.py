@@ -98,7 +98,7 @@ def test_pages_cover_every_job_once_newest_first(jobs, receive):
         if cursor is None:
             break
     assert seen == [f"1.2.3.{number}" for number in (5, 4, 3, 2, 1)]
-    assert jobs.list(state="done").jobs == ()
+    assert jobs.list(states=["done"]).jobs == ()
     with pytest.raises(ValueError, match="float"):
         jobs.list(cursor="nonsense")
 

@@ -221,7 +221,7 @@ def test_what_no_rule_matches_is_kept_and_listed(clinic, instance):
     clinic.receive(instance, SeriesDescription="Head of ZZPHIMARK")
     reconciler = Reconciler(clinic.settings.model_copy(update={"quiet_period_s": 1e-9}), clinic.database)
     reconciler.submit_quiet_series()
-    (job,) = clinic.jobs.list(state="not-routed").jobs
+    (job,) = clinic.jobs.list(states=["not-routed"]).jobs
     assert job.reason["code"] == NotRouted.code
     assert "Series Description is not *prost*" in job.reason["message"]
     assert "ZZPHIMARK" not in str(job.reason)
