@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Result, func, select
 from sqlalchemy.orm import Session
 
 from service.contacts import Contact, contacts
@@ -89,8 +89,8 @@ def _disk(settings: ServiceSettings) -> Disk:
     return Disk(free_bytes=usage.free, total_bytes=usage.total, reserve_bytes=settings.min_free_bytes)
 
 
-def _numbers(rows: Any) -> dict[str, int]:  # noqa: ANN401 - SQLAlchemy's result
-    return {str(name): int(number) for name, number in rows}
+def _numbers(rows: Result[str, int]) -> dict[str, int]:
+    return {name: number for name, number in rows}
 
 
 def _undelivered(session: Session) -> dict[str, int]:

@@ -45,7 +45,10 @@ class UnknownStructure(PenumbraError):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What one reviewer said of one structure at one time; a grade of None takes back what was said before."""
+    """What one reviewer said of one structure at one time; a grade of None takes back what was said before.
+
+    `reviewer` is as in the audit log.
+    """
 
     structure: str
     grade: Grade | None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.training.cases import Case
+from models.training.cases import Box, Case, corner_of
 
 MAX_ROTATION_DEG = 8.0
 MAX_SCALE = 0.12
@@ -79,7 +79,7 @@ class Cut:
         corners = self.index[:, [0, -1]][:, :, [0, -1]]
         return corners.amin((0, 1, 2)), corners.amax((0, 1, 2))
 
-    def box(self, shape_zyx: tuple[int, ...], *, margin: int = 1) -> tuple[slice, slice, slice]:
+    def box(self, shape_zyx: tuple[int, ...], *, margin: int = 1) -> Box:
         """The part (z, y, x) of a case that the VOI needs; at least one voxel."""
         low = self.span[0].floor().long() - margin
         high = self.span[1].ceil().long() + 1 + margin
@@ -98,7 +98,7 @@ class Cut:
         """
         if corner_zyx is None:
             box = self.box(volume.shape)
-            volume, corner_zyx = volume[box], (box[0].start, box[1].start, box[2].start)
+            volume, corner_zyx = volume[box], corner_of(box)
         source = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)) - outside
         return self._sampled(source[None], corner_zyx)[0] + outside
 
@@ -106,8 +106,7 @@ class Cut:
         """Structures of the case on the VOI, (structures, z, y, x) float32 in {0, 1}: where they fill half a voxel."""
         box = self.box(case.shape_zyx)
         source = np.stack([case.mask(name, box) for name in names]).astype(np.float32)
-        corner = (box[0].start, box[1].start, box[2].start)
-        return (self._sampled(torch.from_numpy(source), corner) >= 0.5).float()
+        return (self._sampled(torch.from_numpy(source), corner_of(box)) >= 0.5).float()
 
     def _sampled(self, source: Tensor, corner_zyx: tuple[int, int, int]) -> Tensor:
         """A part of the case, (channels, z, y, x) float32, on the VOI; 0 outside of it."""

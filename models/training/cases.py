@@ -63,6 +63,12 @@ class Case:
         return np.array([axis.mean() if len(axis) else np.nan for axis in found])
 
 
+def corner_of(box: Box) -> tuple[int, int, int]:
+    """Index z, y, x in the case at which a part of it begins."""
+    z, y, x = box
+    return z.start, y.start, x.start
+
+
 def save_case(case: Case, path: Path) -> None:
     """Write a case so that it is either whole or not there."""
     voxels = {"tissue": case.tissue} if case.hu is None else {"hu": case.hu}

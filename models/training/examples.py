@@ -17,7 +17,7 @@ from models.preprocessing import anatomy_guided_input, ct_channels
 from models.recipes import NetworkRecipe
 from models.structures import CHANNELS, STRUCTURES
 from models.training.augmentation import OTHER_SIDE, OUTSIDE_HU, Cut, corrupt_mask, vary_scanner
-from models.training.cases import Case
+from models.training.cases import Case, corner_of
 
 GUIDES = ("Bladder", "Rectum")
 SLICES_OWED = 2  # to each structure, in a batch of the localiser
@@ -107,8 +107,7 @@ def scan(
     appearance = Appearance.draw(rng, effects=effects)
     box = cut.box(case.shape_zyx, margin=BLUR_VOXELS)
     rendered = render(case.tissue[box], case.spacing_zyx_mm, appearance, rng)
-    corner = (box[0].start, box[1].start, box[2].start)
-    hu = cut.of(rendered, outside=OUTSIDE_HU, corner_zyx=corner)
+    hu = cut.of(rendered, outside=OUTSIDE_HU, corner_zyx=corner_of(box))
     return torch.from_numpy(add_noise(hu.numpy(), cut.spacing_zyx_mm, appearance, rng))
 
 

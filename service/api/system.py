@@ -8,18 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from service.api.parts import PartsDep
-from service.overview import overview
+from service.overview import Disk, overview
 from service.schemas import API_PATH
 
 router = APIRouter(prefix=f"{API_PATH}/system", tags=["system"])
-
-
-class DiskView(BaseModel):
-    """The file system of the data folder. Below `reserve_bytes` free nothing is taken."""
-
-    free_bytes: int
-    total_bytes: int
-    reserve_bytes: int
 
 
 class WorkerView(BaseModel):
@@ -51,7 +43,7 @@ class SystemView(BaseModel):
     jobs: dict[str, int]
     oldest_waiting_s: float | None
     undelivered: dict[str, int]
-    disk: DiskView
+    disk: Disk
     workers: list[WorkerView]
     troubles: list[TroubleView]
 

@@ -1,7 +1,6 @@
 """The reviewer's verdict over REST: four grades per structure, a note, and what was said before."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter
@@ -40,26 +39,15 @@ class VerdictRequest(BaseModel):
     verdicts: Annotated[list[JudgementRequest], Field(max_length=32)]
 
 
-class VerdictView(BaseModel):
-    """What somebody said of a structure, and when. `reviewer` is as in the audit log."""
-
-    structure: str
-    grade: Grade | None
-    note: str
-    reviewer: str
-    reviewer_name: str
-    at: datetime
-
-
 class JobVerdict(BaseModel):
     """Everything that was said of a job's contours."""
 
     job_id: str
     structures: list[str]
     """Those that can be judged."""
-    verdicts: list[VerdictView]
+    verdicts: list[Verdict]
     """What counts, at most one per structure, in the result's order."""
-    history: list[VerdictView]
+    history: list[Verdict]
     """All that was ever said, newest first."""
 
     @classmethod
@@ -70,8 +58,8 @@ class JobVerdict(BaseModel):
         return cls(
             job_id=job.id,
             structures=structures,
-            verdicts=[_view(newest[name]) for name in named],
-            history=[_view(each) for each in history],
+            verdicts=[newest[name] for name in named],
+            history=list(history),
         )
 
 
@@ -86,7 +74,3 @@ def put_verdict(job: JobDep, wanted: VerdictRequest, parts: PartsDep) -> JobVerd
     """Say how usable the contours are. Recorded beside them: RTSTRUCT and result stay as they are."""
     judgements = [Judgement(**each.model_dump()) for each in wanted.verdicts]
     return JobVerdict.of(job, Verdicts(parts.database).give(job, judgements))
-
-
-def _view(verdict: Verdict) -> VerdictView:
-    return VerdictView.model_validate(verdict, from_attributes=True)

@@ -12,8 +12,6 @@ from models.monte_carlo import Sampling, sample
 from models.oar_unet import bladder_unet, femoral_head_unet, penile_bulb_unet, rectum_unet
 from models.recipes import SMALL
 from models.signed_distance import signed_distance
-from models.structures import STRUCTURES
-from models.training.cases import Case, save_case
 from models.training.cohort import Cohort
 from models.training.loop import train_network
 from worker.bundle_info import bundle_folder
@@ -71,20 +69,9 @@ def test_the_same_distances():
     assert torch.abs(here - there.cpu()).max() < 1e-3
 
 
-def test_it_learns_and_goes_on_where_it_stopped(tmp_path):
+def test_it_learns_and_goes_on_where_it_stopped(tmp_path, save_sphere):
     bulb = next(n for n in SMALL.networks if n.name == "PenileBulb")
-    bit = [s.name for s in STRUCTURES].index("PenileBulb")
-    z, y, x = np.ogrid[:20, :60, :60]
-    paths = []
-    for index in range(3):
-        ball = ((z - 10) * 3) ** 2 + ((y - 28 - index) * 1.5) ** 2 + ((x - 30) * 1.5) ** 2 < 10**2
-        case = Case(
-            hu=np.where(ball, 80, -90).astype(np.int16),
-            labels=ball.astype(np.uint8) << bit,
-            spacing_zyx_mm=SPACING,
-        )
-        paths.append(tmp_path / f"{index}.npz")
-        save_case(case, paths[-1])
+    paths = [save_sphere(tmp_path / f"{index}.npz", index) for index in range(3)]
     cohort = Cohort(training=tuple(paths[:2]), validation=tuple(paths[2:]))
     recipe = replace(
         bulb, width=8, levels=3, voi_size_zyx=(16, 32, 32), spacing_zyx_mm=SPACING, steps=120, epoch_steps=40

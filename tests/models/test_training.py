@@ -17,10 +17,8 @@ from safetensors.torch import load_file
 
 from models.evaluation.example_cost import measure_examples
 from models.recipes import LOCALIZER, SMALL
-from models.structures import STRUCTURES
 from models.training import validation
 from models.training.batches import batch_of_step, prefetched, with_structure
-from models.training.cases import Case, save_case
 from models.training.checkpoint import Checkpoint, Progress
 from models.training.cohort import Cohort, clinic_cohort
 from models.training.curves import draw_curves
@@ -37,24 +35,12 @@ TINY = replace(
     batch=1,
     epoch_steps=4,
 )
-SPHERE_MM = 10
-
-
-def sphere_case(path, index, *, bit, shown=True):
-    """A bright ball in fat, a little elsewhere in each case."""
-    z, y, x = np.ogrid[:20, :60, :60]
-    ball = ((z - 10) * 3) ** 2 + ((y - 28 - index) * 1.5) ** 2 + ((x - 30) * 1.5) ** 2 < SPHERE_MM**2
-    hu = np.where(ball, 80, -90).astype(np.int16)
-    labels = (ball & shown).astype(np.uint8) << bit
-    save_case(Case(hu=hu, labels=labels, spacing_zyx_mm=(3.0, 1.5, 1.5)), path)
-    return path
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory):
+def cases(tmp_path_factory, save_sphere):
     folder = tmp_path_factory.mktemp("cases")
-    bit = [s.name for s in STRUCTURES].index("PenileBulb")
-    return [sphere_case(folder / f"{index}.npz", index, bit=bit) for index in range(3)]
+    return [save_sphere(folder / f"{index}.npz", index) for index in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -262,9 +248,8 @@ def test_a_gradient_that_is_not_finite_takes_no_step(cases):
             trainer.step(broken, step)
 
 
-def test_cases_that_lack_the_structure_are_left_out(cases, tmp_path):
-    bit = [s.name for s in STRUCTURES].index("PenileBulb")
-    without = sphere_case(tmp_path / "without.npz", 0, bit=bit, shown=False)
+def test_cases_that_lack_the_structure_are_left_out(cases, save_sphere, tmp_path):
+    without = save_sphere(tmp_path / "without.npz", 0, shown=False)
     assert with_structure(TINY, [*cases, without]) == cases
     assert with_structure(replace(TINY, name=LOCALIZER), [without]) == [without]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from importlib import import_module
 from typing import Final
 
 from worker.errors import Failed
@@ -40,7 +41,7 @@ def pdf_of(html: str) -> bytes:
 def can_make_pdf() -> bool:
     """Whether Pango is there."""
     try:
-        import weasyprint  # noqa: F401
+        import_module("weasyprint")
     except OSError:
         return False
     return True
