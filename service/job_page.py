@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
-from service import ownership
+from service import counts, ownership
 from service.job import Job, JobState, job_of
 from service.job_filter import JobFilter, conditions
 from service.records import JobRecord
@@ -44,8 +44,7 @@ def counts_of(session: Session, wanted: JobFilter) -> dict[JobState, int]:
     """State -> how many jobs pass the filter, whatever states it asks for; states without a job are left out."""
     everything: JobFilter = {**wanted, "states": None}
     query = ownership.only_visible(select(JobRecord)).where(*conditions(everything))
-    counted = query.with_only_columns(JobRecord.state, func.count()).group_by(JobRecord.state)
-    return {cast(JobState, state): number for state, number in session.execute(counted)}
+    return {cast(JobState, state): number for state, number in counts.jobs_by_state(session, query).items()}
 
 
 def _after(query: Select[JobRecord], cursor: str | None) -> Select[JobRecord]:

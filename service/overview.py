@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Result, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service import counts
 from service.contacts import Contact, contacts
 from service.database import Database
 from service.figure_records import WorkerRecord
@@ -68,15 +69,15 @@ def overview(settings: ServiceSettings, database: Database) -> Overview:
     """How things stand now; a few short queries."""
     now = time.time()
     with database.read() as session:
-        oldest = session.scalar(select(func.min(JobRecord.created_at)).where(JobRecord.state == "queued"))
+        longest = counts.longest_wait_s(session, now)
         found = [*_failed_jobs(session), *_failed_deliveries(session)]
         workers = _workers(session, now)
-        jobs = _numbers(session.execute(select(JobRecord.state, func.count()).group_by(JobRecord.state)))
-        undelivered = _undelivered(session)
+        jobs = counts.jobs_by_state(session)
+        undelivered = counts.undelivered_by_node(session)
     found += [_of_contact(each) for each in contacts(database) if each.refused]
     return Overview(
         jobs=jobs,
-        oldest_waiting_s=None if oldest is None else max(0.0, now - oldest),
+        oldest_waiting_s=longest,
         undelivered=undelivered,
         disk=_disk(settings),
         workers=workers,
@@ -87,15 +88,6 @@ def overview(settings: ServiceSettings, database: Database) -> Overview:
 def _disk(settings: ServiceSettings) -> Disk:
     usage = shutil.disk_usage(settings.data_dir)
     return Disk(free_bytes=usage.free, total_bytes=usage.total, reserve_bytes=settings.min_free_bytes)
-
-
-def _numbers(rows: Result[str, int]) -> dict[str, int]:
-    return {name: number for name, number in rows}
-
-
-def _undelivered(session: Session) -> dict[str, int]:
-    query = select(DeliveryRecord.node, func.count()).where(DeliveryRecord.state.in_(("waiting", "sending")))
-    return _numbers(session.execute(query.group_by(DeliveryRecord.node).order_by(DeliveryRecord.node)))
 
 
 def _workers(session: Session, now: float) -> list[WorkerState]:

@@ -12,11 +12,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from service import figures
+from service import counts, figures
 from service.database import Database
 from service.figure_records import WorkerRecord
 from service.presence import GONE_AFTER_S
-from service.records import DeliveryRecord, JobRecord, OutboxRecord, SeriesRecord
+from service.records import OutboxRecord, SeriesRecord
 from service.settings import ServiceSettings
 from service.tallies import families
 
@@ -58,13 +58,12 @@ class StateFigures(Collector):
 
 def _of_records(session: Session) -> Iterator[Metric]:
     now = time.time()
-    yield _by_state(session, JobRecord, "penumbra_jobs", "Jobs by state.")
-    yield _by_state(session, DeliveryRecord, "penumbra_deliveries", "Deliveries by state.")
-    yield _waiting_deliveries(session)
-    oldest = session.scalar(select(func.min(JobRecord.updated_at)).where(JobRecord.state == "queued"))
-    yield _gauge(
-        "penumbra_queue_oldest_seconds", "For how long the oldest queued job has waited.", _age(oldest, now)
-    )
+    yield _by("state", counts.jobs_by_state(session), "penumbra_jobs", "Jobs by state.")
+    yield _by("state", counts.deliveries_by_state(session), "penumbra_deliveries", "Deliveries by state.")
+    undelivered = counts.undelivered_by_node(session)
+    yield _by("node", undelivered, "penumbra_deliveries_waiting", "Results that a node has not got yet.")
+    longest = counts.longest_wait_s(session, now) or 0.0
+    yield _gauge("penumbra_queue_oldest_seconds", "For how long the oldest queued job has waited.", longest)
     waiting, oldest = session.execute(
         select(func.count(), func.min(OutboxRecord.not_before)).where(
             OutboxRecord.done_at.is_(None), OutboxRecord.not_before <= now
@@ -79,22 +78,10 @@ def _of_records(session: Session) -> Iterator[Metric]:
     )
 
 
-def _by_state(
-    session: Session, record: type[JobRecord] | type[DeliveryRecord], name: str, text: str
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=["state"])
-    for state, number in session.execute(select(record.state, func.count()).group_by(record.state)):
-        family.add_metric([state], number)
-    return family
-
-
-def _waiting_deliveries(session: Session) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(
-        "penumbra_deliveries_waiting", "Results that a node has not got yet.", labels=["node"]
-    )
-    query = select(DeliveryRecord.node, func.count()).where(DeliveryRecord.state.in_(("waiting", "sending")))
-    for node, number in session.execute(query.group_by(DeliveryRecord.node)):
-        family.add_metric([node], number)
+def _by(label: str, numbers: dict[str, int], name: str, text: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in numbers.items():
+        family.add_metric([value], number)
     return family
 
 

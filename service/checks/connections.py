@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from service import counts
 from service.broker import server_binary
 from service.checks.checked import Checked, bad, good
 from service.database import NEWEST_REVISION, Database, revision_of
@@ -21,12 +22,12 @@ from service.figure_records import WorkerRecord
 from service.peer_table import target
 from service.presence import GONE_AFTER_S
 from service.probes import ANY_ADDRESS, api_answers, listener_answers
-from service.records import DeliveryRecord, JobRecord
 from service.settings import ServiceSettings
 from worker.errors import PenumbraError
 
 CLOCKS_AGREE_S = 2.0
 PATIENCE_S = 5.0
+LONG_WAIT_S = 3600.0
 LOOK_AT_DATABASE = "Look whether it runs, and at PENUMBRA_DATABASE_URL."
 
 
@@ -93,23 +94,20 @@ def _work(session: Session) -> Iterator[Checked]:
     now = time.time()
     seen = select(func.count()).select_from(WorkerRecord).where(WorkerRecord.seen_at > now - GONE_AFTER_S)
     alive = session.scalar(seen.where(WorkerRecord.queue == "gpu")) or 0
-    waiting, oldest = session.execute(
-        select(func.count(), func.min(JobRecord.updated_at)).where(JobRecord.state == "queued")
-    ).one()
+    waiting = counts.jobs_by_state(session).get("queued", 0)
+    longest = counts.longest_wait_s(session, now) or 0.0
     text_ = f"{alive} contouring workers seen within a minute, {waiting} jobs queued"
     if waiting and not alive:
         yield bad("workers", text_, "Start a worker: `penumbra serve`, or `penumbra worker` on a GPU host.")
-    elif waiting and now - oldest > 3600:
+    elif longest > LONG_WAIT_S:
         yield bad(
             "workers",
-            f"{text_}, the oldest for {(now - oldest) / 3600:.1f} h",
+            f"{text_}, the oldest for {longest / 3600:.1f} h",
             "Add workers, or see their log.",
         )
     else:
         yield good("workers", text_)
-    given_up = session.scalar(
-        select(func.count()).select_from(DeliveryRecord).where(DeliveryRecord.state == "failed")
-    )
+    given_up = counts.deliveries_by_state(session).get("failed", 0)
     if given_up:
         remedy = "Mend the node; the results can be fetched from the page or over REST meanwhile."
         yield bad("deliveries", f"{given_up} were given up", remedy)

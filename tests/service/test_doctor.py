@@ -17,7 +17,7 @@ from service.checks import connections, software, storage
 from service.cli import app
 from service.figure_records import WorkerRecord
 from service.physics.doctor import doctor as command
-from service.records import DeliveryRecord, JobRecord
+from service.records import DeliveryRecord, JobEventRecord
 from service.retention_settings import RetentionSettings
 from service.settings import NodeSettings
 from worker.ledger import Outcome
@@ -154,7 +154,7 @@ def test_queued_jobs_without_a_worker_are_found(changed, receive, jobs, database
         session.add(WorkerRecord(name="w", host="h", queue="gpu", seen_at=time.time(), devices=[]))
     assert "workers" not in problems(connections.check_connections(changed()))
     with database.write() as session:
-        session.execute(update(JobRecord).values(updated_at=JobRecord.updated_at - 7300))
+        session.execute(update(JobEventRecord).values(at=JobEventRecord.at - 7300))
     assert "2.0 h" in problems(connections.check_connections(changed()))["workers"].detail
 
 

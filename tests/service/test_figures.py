@@ -4,7 +4,7 @@ import json
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.exc import OperationalError
 
 from service import presence
@@ -14,8 +14,9 @@ from service.figures import ALL, INSTANCES, QUALITY_SCORES
 from service.inbox import ConflictingInstance, Inbox
 from service.ledger import SqlLedger
 from service.metrics import Metrics
+from service.overview import overview
 from service.presence import GONE_AFTER_S, Presence
-from service.records import JobRecord, OutboxRecord, SeriesRecord
+from service.records import JobEventRecord, JobRecord, OutboxRecord, SeriesRecord
 from service.tallies import TallyBuffer, count
 from worker.errors import NoTarget
 from worker.ledger import Outcome
@@ -149,15 +150,21 @@ def test_deliveries_are_counted_by_node_and_outcome(receive, jobs, finish, ledge
     assert figures("penumbra_deliveries_waiting", node="TPS") is None
 
 
-def test_queue_and_outbox_show_how_long_something_waits(receive, jobs, database, figures):
+def test_queue_and_outbox_show_how_long_something_waits(receive, jobs, database, figures, settings):
     receive()
-    jobs.submit(SERIES)
+    job = jobs.submit(SERIES)
     with database.write() as session:
-        session.execute(update(JobRecord).values(updated_at=JobRecord.updated_at - 100))
+        session.execute(update(JobRecord).values(created_at=JobRecord.created_at - 5000))  # tried again since
+        session.execute(update(JobEventRecord).values(at=JobEventRecord.at - 100))
         session.execute(update(OutboxRecord).values(not_before=OutboxRecord.not_before - 50))
-    assert figures("penumbra_queue_oldest_seconds") == pytest.approx(100, abs=20)
     assert figures("penumbra_outbox_waiting") == 1
     assert figures("penumbra_outbox_oldest_seconds") == pytest.approx(50, abs=20)
+    jobs.set_priority(job.id, 0)  # which is a change, but begins no new wait
+    assert figures("penumbra_queue_oldest_seconds") == pytest.approx(100, abs=20)
+    assert overview(settings, database).oldest_waiting_s == pytest.approx(100, abs=20)  # the page's
+    with database.write() as session:
+        session.execute(delete(JobEventRecord))  # as they are after some days
+    assert figures("penumbra_queue_oldest_seconds") < 50
 
 
 def test_living_workers_and_their_gpus_are_shown_and_dead_ones_are_not(database, figures, monkeypatch):
