@@ -3,9 +3,7 @@
 Counted here for all who tell it: the pages, the monitor (`service/state_figures.py`), `penumbra doctor`.
 """
 
-from typing import Any
-
-from sqlalchemy import Select, func, select
+from sqlalchemy import Result, Select, func, select
 from sqlalchemy.orm import Session
 
 from service.records import DeliveryRecord, JobEventRecord, JobRecord
@@ -16,18 +14,20 @@ UNDELIVERED = ("waiting", "sending")
 
 def jobs_by_state(session: Session, among: Select[JobRecord] = ALL_JOBS) -> dict[str, int]:
     """State -> how many of these jobs are in it; states without a job are left out."""
-    return _numbers(session, among.with_only_columns(JobRecord.state, func.count()).group_by(JobRecord.state))
+    query = among.with_only_columns(JobRecord.state, func.count()).group_by(JobRecord.state)
+    return _numbers(session.execute(query))
 
 
 def deliveries_by_state(session: Session) -> dict[str, int]:
     """State -> how many deliveries are in it; states without one are left out."""
-    return _numbers(session, select(DeliveryRecord.state, func.count()).group_by(DeliveryRecord.state))
+    query = select(DeliveryRecord.state, func.count()).group_by(DeliveryRecord.state)
+    return _numbers(session.execute(query))
 
 
 def undelivered_by_node(session: Session) -> dict[str, int]:
     """AE title -> how many results that node has not got yet; nodes that have all are left out."""
     query = select(DeliveryRecord.node, func.count()).where(DeliveryRecord.state.in_(UNDELIVERED))
-    return _numbers(session, query.group_by(DeliveryRecord.node).order_by(DeliveryRecord.node))
+    return _numbers(session.execute(query.group_by(DeliveryRecord.node).order_by(DeliveryRecord.node)))
 
 
 def longest_wait_s(session: Session, now: float) -> float | None:
@@ -57,5 +57,5 @@ def longest_wait_s(session: Session, now: float) -> float | None:
     return None if since is None else max(0.0, now - since)
 
 
-def _numbers(session: Session, query: Select[Any]) -> dict[str, int]:
-    return {name: number for name, number in session.execute(query)}
+def _numbers(rows: Result[str, int]) -> dict[str, int]:
+    return {name: number for name, number in rows}
