@@ -1,5 +1,6 @@
 """Small DICOM instances and an open database, for the tests of intake and jobs."""
 
+import os
 import shutil
 import socketserver
 import threading
@@ -12,12 +13,15 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import _config
+from sqlalchemy import create_engine, insert, select
 
 from service.database import open_database
+from service.faults.postgres import PostgresMissing, running_postgres
 from service.inbox import Inbox
 from service.jobs import Jobs
 from service.ledger import SqlLedger
 from service.listener import make_server
+from service.records import Record
 from service.settings import NodeSettings, ServiceSettings
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.figures import figures_of
@@ -33,6 +37,7 @@ from worker.slice_pack import write_slices
 
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 MARKER = "ZZPHIMARK"
+TABLES = tuple(reversed(Record.metadata.sorted_tables))
 
 
 def make_instance(series_uid=SERIES, number=1, *, value=0, syntax=ExplicitVRLittleEndian, **attributes):
@@ -80,10 +85,11 @@ def implicit():
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path, database_url):
     """Settings with short times, nodes TPS and ARCHIVE."""
     return ServiceSettings(
         data_dir=tmp_path / "data",
+        database_url=database_url,
         quiet_period_s=0.3,
         lease_s=30,
         resend_s=30,
@@ -97,6 +103,19 @@ def settings(tmp_path):
     )
 
 
+def pytest_generate_tests(metafunc):
+    """What is marked `both_databases` runs on SQLite and on PostgreSQL."""
+    if "database_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_databases"):
+        metafunc.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+def database_url(request):
+    """Where the database is; None is SQLite in the data folder, as everywhere in Penumbra."""
+    kind = getattr(request, "param", os.environ.get("PENUMBRA_TEST_DATABASE", "sqlite"))
+    return request.getfixturevalue("emptied_postgres") if kind == "postgresql" else None
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory):
     """A file with the tables in it; made once, since Alembic is slow."""
@@ -105,10 +124,45 @@ def empty_database(tmp_path_factory):
     return settings.data_dir / "penumbra.sqlite"
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for all tests of this process."""
+    try:
+        with running_postgres(fsync=False) as server:
+            yield server
+    except PostgresMissing:
+        pytest.skip("PostgreSQL is not installed")
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres, tmp_path_factory):
+    """A database with the tables in it, and the rows that they begin with."""
+    url = postgres.url()
+    open_database(ServiceSettings(data_dir=tmp_path_factory.mktemp("tables"), database_url=url)).dispose()
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        rows = {table: connection.execute(select(table)).mappings().all() for table in TABLES}
+    yield engine, {table: [dict(row) for row in found] for table, found in rows.items() if found}
+    engine.dispose()
+
+
 @pytest.fixture
-def database(settings, empty_database):
+def emptied_postgres(postgres_tables):
+    """Its address, with the tables as they are at the beginning."""
+    engine, first_rows = postgres_tables
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")  # the audit log only grows
+        connection.exec_driver_sql(";".join(f'DELETE FROM "{table.name}"' for table in TABLES))
+        for table, rows in first_rows.items():
+            connection.execute(insert(table), rows)
+    return engine.url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def database(settings, request):
     settings.data_dir.mkdir(parents=True)
-    shutil.copy(empty_database, settings.data_dir)
+    if settings.database_url is None:
+        shutil.copy(request.getfixturevalue("empty_database"), settings.data_dir)
     database = open_database(settings)
     yield database
     database.dispose()

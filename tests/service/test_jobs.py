@@ -5,6 +5,8 @@ import pytest
 from service.jobs import JobNotFound, SeriesNotFound, StateConflict
 from worker.job_folder import instances_dir, read_request
 
+pytestmark = pytest.mark.both_databases
+
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 
 

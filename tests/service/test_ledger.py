@@ -9,6 +9,8 @@ from worker.errors import Cancelled, NotCT
 from worker.job_folder import RESULT_NAME, RTSTRUCT_NAME, attempt_dir
 from worker.ledger import LeaseLost, Outcome, ProgressReport
 
+pytestmark = pytest.mark.both_databases
+
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 PROGRESS = ProgressReport(stage="ctv", structure="CTV", passes_done=5, passes_total=50, percent=70.0)
 

@@ -8,6 +8,8 @@ from service.reconciler import Reconciler
 from service.records import DeliveryRecord, JobRecord, OutboxRecord
 from worker.ledger import Outcome
 
+pytestmark = pytest.mark.both_databases
+
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 
 
