@@ -5,18 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.file_lock import only_one
+from service.postgresql import postgresql_engine, wait_for_turn
 from service.settings import ServiceSettings
 from service.sqlite_driver import journal_mode, newest_sqlite
 
 BUSY_TIMEOUT_S = 10.0
 NEWEST_REVISION = "0012"
-WRITER_LOCK = 0x50454E554D425241  # "PENUMBRA"
 
 
 class Database:
@@ -60,7 +60,7 @@ class Database:
 
     def _wait_for_turn(self, connection: Connection) -> None:
         if self.engine.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
+            wait_for_turn(connection, BUSY_TIMEOUT_S)
 
     def dispose(self) -> None:
         """Close all connections (before a fork, at the end)."""
@@ -100,7 +100,7 @@ def migrate(settings: ServiceSettings) -> None:
 
 def _make_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
+        return postgresql_engine(url)
     engine = create_engine(url, module=newest_sqlite(), connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

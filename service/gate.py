@@ -9,7 +9,7 @@ from service.actor import Actor
 from service.audit_refusals import Refusals
 from service.database import Database
 from service.logins import Logins, has_form_token
-from service.problems import Problem
+from service.problems import Problem, database_away
 from service.rate_limit import Busy, RateLimits
 from service.roles import READING, Role, may
 from service.settings import LOOPBACK, ServiceSettings
@@ -76,7 +76,7 @@ class Gate:
         try:
             return self._admit(asked)
         except OperationalError as error:
-            raise _unavailable() from error
+            raise database_away() from error
 
     def refuse_an_open_door(self) -> None:
         """Called before the API begins to listen.
@@ -163,14 +163,4 @@ def _too_many(busy: Busy) -> Problem:
         detail="Too many requests in a short time.",
         remedy=f"Wait {busy.retry_after_s} s, then go on more slowly.",
         headers={"Retry-After": str(busy.retry_after_s)},
-    )
-
-
-def _unavailable() -> Problem:
-    return Problem(
-        503,
-        "unavailable",
-        detail="The database does not answer.",
-        remedy="Try again; if it stays so, look at Penumbra's log and its host.",
-        headers={"Retry-After": "5"},
     )

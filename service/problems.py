@@ -8,6 +8,7 @@ from typing import Any, cast
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -88,12 +89,25 @@ def from_penumbra_error(error: PenumbraError) -> Problem:
     return Problem(status, error.code, detail=error.message, remedy=error.remedy)
 
 
+def database_away() -> Problem:
+    """503: what was asked for needs the database, which does not answer (it restarts, or is locked)."""
+    return Problem(
+        503,
+        "unavailable",
+        detail="The database does not answer.",
+        remedy="Try again; if it stays so, look at Penumbra's log and its host.",
+        headers={"Retry-After": "5"},
+    )
+
+
 def install(app: FastAPI) -> None:
     """Make every error of `app` a problem: ours, the domain's and the framework's."""
     app.add_exception_handler(Problem, _ours)
     app.add_exception_handler(PenumbraError, _domain)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _framework)
+    for away in (OperationalError, TimeoutError):
+        app.add_exception_handler(away, _database)
 
 
 async def _ours(_: Request, error: Exception) -> Response:
@@ -102,6 +116,11 @@ async def _ours(_: Request, error: Exception) -> Response:
 
 async def _domain(_: Request, error: Exception) -> Response:
     return from_penumbra_error(cast(PenumbraError, error)).response()
+
+
+async def _database(_: Request, error: Exception) -> Response:
+    log.warning("database unavailable", cause=type(error).__name__)
+    return database_away().response()
 
 
 async def _validation(_: Request, error: Exception) -> Response:

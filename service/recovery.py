@@ -76,10 +76,10 @@ class Recovery:
         self._take_up_instances(senders)
         for folder, request in folders:
             self._take_up_job(folder, request)
+        self._found.missing_files = self._count_missing()  # takes long, and a write must not fall silent
         with self._database.write() as session:
             self._take_up_results(session)
             self._void_claims(session)
-            self._found.missing_files = self._count_missing(session)
             audit.record(session, Action.RESTORED, **vars(self._found))
         log.info("recovered", count=self._found.jobs, instances=self._found.instances)
         return self._found
@@ -190,8 +190,9 @@ class Recovery:
             delivery.state, delivery.lease_until, delivery.enqueued_at = "waiting", None, None
             ring(session, "deliver", delivery.id)
 
-    def _count_missing(self, session: Session) -> int:
-        paths = session.scalars(select(InstanceRecord.path))
+    def _count_missing(self) -> int:
+        with self._database.read() as session:
+            paths = session.scalars(select(InstanceRecord.path)).all()
         return sum(not (self._settings.inbox_dir / path).is_file() for path in paths)
 
 

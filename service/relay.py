@@ -12,6 +12,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerUnavailable
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from service.database import Database
@@ -36,9 +37,14 @@ class Relay:
         self._app = app
 
     def run(self, stop: threading.Event) -> None:
-        """Publish until asked to stop."""
+        """Publish until asked to stop. While broker or database are away, what is due waits."""
         while not stop.wait(self._settings.relay_s):
-            if not self.publish_due():
+            try:
+                reached = self.publish_due()
+            except SQLAlchemyError as error:
+                log.error("outbox not read", cause=type(error).__name__)
+                reached = False
+            if not reached:
                 stop.wait(BROKER_PAUSE_S)
 
     def publish_due(self) -> bool:

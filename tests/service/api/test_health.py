@@ -27,6 +27,19 @@ def test_not_ready_without_database(ask, monkeypatch) -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
 
 
+def test_who_asks_while_the_database_is_away_is_told_to_ask_again(ask, monkeypatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("select", {}, Exception("gone"))
+
+    monkeypatch.setattr(Jobs, "list", fail)
+    answer = ask("GET", "/api/v1/jobs")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (
+        503,
+        "unavailable",
+        "5",
+    )
+
+
 def test_what_nobody_foresaw_is_a_plain_problem(ask, monkeypatch, capsys) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("value ZZPHIMARK")
