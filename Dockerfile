@@ -29,9 +29,10 @@ RUN grep -v '^torch==' constraints.txt > others.txt \
     && pip uninstall --yes opencv-python
 
 FROM python:3.11-slim
-# Pango and a font: the report as PDF.
+# Pango and a font: the report as PDF. PostgreSQL's client: `penumbra backup` calls pg_dump, `penumbra restore` pg_restore.
 RUN apt-get update -q \
     && apt-get install -qy --no-install-recommends fonts-dejavu-core libharfbuzz-subset0 libpango-1.0-0 libpangoft2-1.0-0 \
+        postgresql-client \
     && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 10001 penumbra \
     && useradd --uid 10001 --gid penumbra --no-create-home --shell /usr/sbin/nologin penumbra \
