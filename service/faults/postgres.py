@@ -47,14 +47,15 @@ class Postgres:
         self.port = free_port("127.0.0.1")
         self._server: subprocess.Popen[bytes] | None = None
 
-    def url(self, database: str = "postgres") -> str:
-        """As SQLAlchemy writes it, with a password that nobody asks for."""
-        return f"postgresql+psycopg://penumbra:unasked@127.0.0.1:{self.port}/{database}"
+    def url(self, *, port: int | None = None) -> str:
+        """As SQLAlchemy writes it, with a password that nobody asks for; `port` is of a wire to it."""
+        return f"postgresql+psycopg://penumbra:unasked@127.0.0.1:{port or self.port}/postgres"
 
     def create(self) -> None:
         """Make the cluster."""
         command = [program("initdb"), "-D", self._data, "-U", "penumbra", "-A", "trust"]
-        subprocess.run([*command, "-E", "UTF8", "--no-locale", "-N"], check=True, cwd="/", **_owner())  # type: ignore[call-overload]
+        command += ["-E", "UTF8", "--no-locale", "-N"]
+        subprocess.run(command, check=True, capture_output=True, cwd="/", **_owner())  # type: ignore[call-overload]
 
     def start(self) -> None:
         """Start the server and wait until it answers.

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 BEGIN, END = "<!-- begin: penumbra bench faults -->", "<!-- end -->"
 HEAD = "| promise | fault | figure | test | command |\n|---|---|---|---|---|"
 _ROW = re.compile(r"^\| (P\d+) \| ([^|]+) \|.*\|$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A promise, the fault in words, and what does it: folder and scale to figure and verdict."""
+
+    promise: str
+    words: str
+    do: Callable[[Path, float], tuple[str, bool]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from service.faults import associations, deliveries, hostile, kills, plain_celery, surroundings, troubled_jobs
-from service.faults.rows import Row
+from service.faults.rows import Fault, Row
+from service.faults.shared_rows import SHARED_FAULTS
 from service.faults.system import NotAsPromised, System, running_system
 from worker.errors import Failed
 
@@ -32,15 +32,6 @@ class UnknownFault(Failed):
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(f"No fault is called {', '.join(names)}.", remedy=f"Known are {', '.join(FAULTS)}.")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A promise, the fault in words, and what does it: folder and scale to figure and verdict."""
-
-    promise: str
-    words: str
-    do: Callable[[Path, float], tuple[str, bool]]
 
 
 def run_faults(names: Sequence[str] = (), *, scale: float = 1.0) -> Iterator[Row]:
@@ -230,4 +221,5 @@ FAULTS = {
     "silent": Fault("P8", "silent sockets at once, half of them claiming 4 GiB", _silent),
     "bombs": Fault("P10", "uploads: a zip bomb, a path out of the archive, a deflated bomb", _bombs),
     "paths": Fault("P11", "C-STORE under UIDs that are paths", _paths),
+    **SHARED_FAULTS,
 }

@@ -69,6 +69,11 @@ class System:
         self._given = {f"PENUMBRA_{name}": value for name, value in given.items()}
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its processes."""
+        return {**os.environ, **self._given}
+
     def start(self, tries: int = 3) -> None:
         """Start it and wait until all parts answer; a host that is very busy may need a second try.
 
@@ -87,7 +92,7 @@ class System:
         with (self.data_dir / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", "serve"],
-                env={**os.environ, **self._given},
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
@@ -132,7 +137,11 @@ class System:
     @property
     def settings(self) -> ServiceSettings:
         """Enough of its settings to look into its data folder."""
-        return ServiceSettings(data_dir=self.data_dir, dicom_port=self.state().get("dicom_port", 0))
+        return ServiceSettings(
+            data_dir=self.data_dir,
+            database_url=self._given.get("PENUMBRA_DATABASE_URL"),
+            dicom_port=self.state().get("dicom_port", 0),
+        )
 
     def jobs(self) -> Jobs:
         """Its jobs, by their ordinary door."""

@@ -104,7 +104,7 @@ class System:
     def environment(self):
         return {
             **os.environ,
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
             "PENUMBRA_DATA_DIR": str(self.data_dir),
             "PENUMBRA_RUNNER": "stub_runner:run",
             "PENUMBRA_PASSES": str(PASSES),

