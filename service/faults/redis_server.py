@@ -44,6 +44,11 @@ class RedisServer:
         """As Celery writes it."""
         return f"redis://:{PASSWORD}@127.0.0.1:{self._port}/0"
 
+    @property
+    def pid(self) -> int | None:
+        """Its process, while it runs."""
+        return None if self._server is None else self._server.pid
+
     def start(self) -> None:
         """Start it and wait until it answers.
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetSt
 from pynetdicom import AE, evt
 
 from service.database import Database
+from service.faults.postgres import running_postgres
+from service.faults.redis_server import RedisServer, running_redis
 from service.jobs import Jobs
 from service.probes import free_port
 from service.settings import ServiceSettings
@@ -99,6 +101,8 @@ class System:
     nodes: dict[str, int] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
+    redis: RedisServer | None = None
+    """The broker, where it is not the embedded one."""
 
     @property
     def environment(self):
@@ -146,10 +150,16 @@ class System:
             return {"children": {}}
 
     def pid(self, name):
+        if name == "broker" and self.redis is not None:
+            return self.redis.pid
         return self.state()["children"][name]
 
     def kill(self, name):
-        """kill -9, and wait until the supervisor has started another one."""
+        """kill -9, and wait until the supervisor has started another one. A redis-server we start again ourselves."""
+        if name == "broker" and self.redis is not None:
+            self.redis.kill()
+            self.redis.start()
+            return
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: self.state()["children"].get(name, pid) != pid, what=f"another {name}")
@@ -160,7 +170,8 @@ class System:
 
     @property
     def jobs(self):
-        settings = ServiceSettings(data_dir=self.data_dir)
+        url = self.options.get("PENUMBRA_DATABASE_URL")
+        settings = ServiceSettings(data_dir=self.data_dir, database_url=url)
         return Jobs(settings, Database(settings.resolved_database_url))
 
     def job_of(self, series_uid):
@@ -248,11 +259,20 @@ def planning_system():
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory, planning_system):
-    """One running system for all tests that leave it running. Its node TPS listens, PLANNER does not yet."""
+    """One running system for all tests that leave it running. Its node TPS listens, PLANNER does not yet.
+
+    With PENUMBRA_TEST_DATABASE=postgresql it stands on PostgreSQL and redis-server.
+    """
     nodes = {"TPS": planning_system.port, "PLANNER": free_port("127.0.0.1")}
-    system = System(tmp_path_factory.mktemp("system") / "data", nodes).start()
-    yield system
-    system.stop()
+    system = System(tmp_path_factory.mktemp("system") / "data", nodes)
+    with ExitStack() as stack:
+        if os.environ.get("PENUMBRA_TEST_DATABASE") == "postgresql":
+            postgres = stack.enter_context(running_postgres(fsync=False))
+            system.redis = stack.enter_context(running_redis(system.data_dir / "redis"))
+            urls = {"DATABASE": postgres.url(), "BROKER": system.redis.url}
+            system.options = {f"PENUMBRA_{name}_URL": url for name, url in urls.items()}
+        yield system.start()
+        system.stop()
 
 
 @pytest.fixture
