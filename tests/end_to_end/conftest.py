@@ -27,7 +27,7 @@ from service.settings import ServiceSettings
 
 HERE = Path(__file__).parent
 MARKER = "ZZPHIMARK"
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
 PASSES = 25  # of 0.1 s each in the stub
 
 SERVE = """
