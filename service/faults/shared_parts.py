@@ -23,7 +23,13 @@ from service.records import ChangeCounter
 
 SLICES = 6
 STREAM_PAUSE_S = 0.5
-QUIET_S = "6"  # so that a busy machine does not make two series of one
+BACKLOG = 5
+"""Series that wait for their result at most; a sender that never waits would fill any queue."""
+
+BUSY_MACHINE = {
+    "QUIET_PERIOD_S": "6",
+    "LEASE_S": "20",
+}  # so that it makes no two series of one, and no lost workers
 HANG_S = 25.0
 """Longer than a lease and longer than anybody waits for a lock."""
 
@@ -60,6 +66,8 @@ class Stream:
 
     def _flow(self) -> None:
         while not self._stop.wait(STREAM_PAUSE_S):
+            if len(self.sent) - len(self.receiver.received) >= BACKLOG:
+                continue
             series = make_series(SLICES, seed=len(self.sent))
             self.sender.send_until_taken(series, self.site.system.dicom_port)
             self.sent[str(series[0].SeriesInstanceUID)] = SLICES
@@ -69,8 +77,8 @@ class Stream:
 def streaming(folder: Path, **options: str) -> Iterator[Stream]:
     """A scaled-out system that series are sent to."""
     receiver = Receiver("TPS")
-    options = {"QUIET_PERIOD_S": QUIET_S} | options
-    with receiver.listening(), scaled_out(folder, {"TPS": receiver.port}, **options) as site:
+    nodes = {"TPS": receiver.port}
+    with receiver.listening(), scaled_out(folder, nodes, **{**BUSY_MACHINE, **options}) as site:
         yield Stream(site, receiver)
 
 
