@@ -80,13 +80,14 @@ def choose_kappa(cases: Sequence[FloatArray], *, alpha: float = 0.05) -> Kappa:
         )
     if any(len(ratios) == 0 for ratios in cases):
         raise CalibrationError("A case has no point of its reference surface.")
-    value = _smallest(cases, alpha)
+    ranked = _Ranked.of(cases)
+    value = ranked.smallest(alpha)
     if not math.isfinite(value):
         raise CalibrationError(
             "In too many cases more of the reference surface than allowed lies outside the volume of interest, "
             "where no band can reach."
         )
-    return Kappa(value=value, risk=risk(cases, value), held_out_risk=_held_out(cases, alpha, least))
+    return Kappa(value=value, risk=risk(cases, value), held_out_risk=_held_out(cases, ranked, alpha))
 
 
 def curve(cases: Sequence[FloatArray], kappa: float) -> list[tuple[float, float]]:
@@ -95,23 +96,44 @@ def curve(cases: Sequence[FloatArray], kappa: float) -> list[tuple[float, float]
     return [(float(point), risk(cases, float(point))) for point in points]
 
 
-def _smallest(cases: Sequence[FloatArray], alpha: float) -> float:
-    """ΣL falls only at the ratios themselves: the smallest of them (or 0) at which ΣL <= α(n + 1) - 1."""
-    values = np.concatenate([np.abs(ratios) for ratios in cases]).astype(np.float64)
-    weights = np.concatenate([np.full(len(ratios), 1 / len(ratios)) for ratios in cases])
-    order = np.argsort(values, kind="stable")
-    values = np.concatenate([[0.0], values[order]])
-    beyond = len(cases) - np.concatenate([[0.0], np.cumsum(weights[order])])  # ΣL just after each value
-    last = np.append(
-        values[1:] > values[:-1], True
-    )  # of equal values only the last one has all of them within
-    allowed = alpha * (len(cases) + 1) - LARGEST_LOSS
-    return float(values[last & (beyond <= allowed + SLACK)][0])
+@dataclass(frozen=True)
+class _Ranked:
+    """The ratios of all cases in ascending order, each with its case and its share of that case's surface."""
+
+    values: NDArray[np.float64]
+    owners: NDArray[np.intp]
+    shares: NDArray[np.float64]
+    cases: int
+
+    @classmethod
+    def of(cls, cases: Sequence[FloatArray]) -> _Ranked:
+        """Sorted once, however many cases are left out one after the other."""
+        values = np.concatenate([np.abs(ratios) for ratios in cases]).astype(np.float64)
+        sizes = np.array([len(ratios) for ratios in cases])
+        owners = np.repeat(np.arange(len(cases)), sizes)
+        order = np.argsort(values, kind="stable")
+        return cls(values[order], owners[order], (1 / sizes)[owners[order]], len(cases))
+
+    def smallest(self, alpha: float, *, without: int | None = None) -> float:
+        """ΣL falls only at the ratios themselves: the smallest of them (or 0) at which ΣL <= α(n + 1) - 1.
+
+        Args:
+            alpha: as in `choose_kappa`.
+            without: the case that is left out; where its ratios lie ΣL does not fall, so none of them is found.
+        """
+        count = self.cases - (without is not None)
+        shares = self.shares if without is None else np.where(self.owners == without, 0.0, self.shares)
+        values = np.concatenate([[0.0], self.values])
+        beyond = count - np.concatenate([[0.0], np.cumsum(shares)])  # ΣL just after each value
+        last = np.append(
+            values[1:] > values[:-1], True
+        )  # only the last of equal values has all of them within
+        allowed = alpha * (count + 1) - LARGEST_LOSS
+        return float(values[last & (beyond <= allowed + SLACK)][0])
 
 
-def _held_out(cases: Sequence[FloatArray], alpha: float, least: int) -> float:
-    if len(cases) <= least:
+def _held_out(cases: Sequence[FloatArray], ranked: _Ranked, alpha: float) -> float:
+    if len(cases) <= least_cases(alpha):
         return float("nan")
-    others = ([*cases[:i], *cases[i + 1 :]] for i in range(len(cases)))
-    chosen = [_smallest(rest, alpha) for rest in others]
+    chosen = [ranked.smallest(alpha, without=index) for index in range(len(cases))]
     return float(np.mean([loss(ratios, kappa) for ratios, kappa in zip(cases, chosen, strict=True)]))

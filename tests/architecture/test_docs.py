@@ -3,10 +3,12 @@
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from service import cli
 from worker import errors
@@ -67,11 +69,16 @@ def commands(text: str) -> Iterator[list[str]]:
                 yield from (shlex.split(found) for found in COMMAND.findall(line))
 
 
-def test_commands_that_are_shown_are_understood(document, penumbra) -> None:
+@pytest.fixture(scope="module")
+def help_of(penumbra) -> Callable[..., Result]:
+    """A command's help, asked for once: the documents show the same commands over and over."""
+    return cache(lambda *names: penumbra(*names, "--help"))
+
+
+def test_commands_that_are_shown_are_understood(document, help_of) -> None:
     """The command exists and its help lists every option that is shown."""
     for words in commands(document.read_text()):
-        names = command_of(words)
-        done = penumbra(*names, "--help")
+        done = help_of(*command_of(words))
         assert done.exit_code == 0, words
         for option in (word.partition("=")[0] for word in words if word.startswith("--")):
             assert option in {"--help"} or re.search(rf"{option}\b", done.output), words
