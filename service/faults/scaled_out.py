@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -36,12 +37,14 @@ class SecondHost:
         self._environment = {**system.environment, "PENUMBRA_DATABASE_URL": database_url}
         self.log = system.data_dir / f"{SECOND}.log"
         self._worker: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
 
     def start(self) -> None:
         """Start its worker, and wait until it has told the database that it lives."""
         parent = os.getpid()
         script = f'hostname {SECOND} && exec "$0" -m service.process --parent {parent} worker'
         command = ["unshare", "--uts", "sh", "-c", script, sys.executable]
+        self._started_at = time.time()
         with self.log.open("ab") as log:
             self._worker = subprocess.Popen(
                 command, env=self._environment, stdout=log, stderr=log, start_new_session=True
@@ -63,15 +66,20 @@ class SecondHost:
     def computes(self) -> str | None:
         """The id of the job that its worker has in hand just now."""
         running = select(JobRecord.id).where(
-            JobRecord.state == "running", JobRecord.worker.startswith(SECOND), JobRecord.passes_done > 1
+            JobRecord.state == "running",
+            JobRecord.worker.startswith(SECOND),
+            JobRecord.started_at > self._started_at,
+            JobRecord.passes_done > 1,
         )
         with self._system.database.read() as session:
             return session.scalar(running)
 
     def _is_known(self) -> bool:
+        """Whether it has shown itself since it was started, and the first host's worker too."""
+        shown = select(WorkerRecord.host, WorkerRecord.seen_at).where(WorkerRecord.queue == "gpu")
         with self._system.database.read() as session:
-            hosts = set(session.scalars(select(WorkerRecord.host).where(WorkerRecord.queue == "gpu")))
-        return {SECOND, socket.gethostname()} <= hosts
+            seen_at = {row.host: row.seen_at for row in session.execute(shown)}
+        return seen_at.get(SECOND, 0) > self._started_at and socket.gethostname() in seen_at
 
     def _end(self, number: signal.Signals) -> None:
         if self._worker is not None:
