@@ -21,6 +21,8 @@ class Action(StrEnum):
     DOWNLOADED = "downloaded"
     VERDICT_GIVEN = "verdict-given"
     VERDICTS_EXPORTED = "verdicts-exported"
+    LOOKED_AT = "looked-at"
+    LOOK_TAKEN_BACK = "look-taken-back"
     QUERIED = "queried"
     PULL_ASKED = "pull-asked"
     PULLED = "pulled"
@@ -85,6 +87,8 @@ EVENTS: dict[Action, Event] = {
     Action.DOWNLOADED: Event(EXPORT, "R"),
     Action.VERDICT_GIVEN: Event(PROCEDURE, "U"),
     Action.VERDICTS_EXPORTED: Event(EXPORT, "R"),
+    Action.LOOKED_AT: Event(PROCEDURE, "U"),
+    Action.LOOK_TAKEN_BACK: Event(PROCEDURE, "U"),
     Action.QUERIED: Event(QUERY, "E"),
     Action.PULL_ASKED: Event(QUERY, "E"),
     Action.PULLED: Event(TRANSFERRED, "C"),

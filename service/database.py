@@ -16,7 +16,7 @@ from service.settings import ServiceSettings
 from service.sqlite_driver import journal_mode, newest_sqlite
 
 BUSY_TIMEOUT_S = 10.0
-NEWEST_REVISION = "0012"
+NEWEST_REVISION = "0013"
 
 
 class Database:

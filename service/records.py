@@ -329,6 +329,19 @@ class VerdictRecord(Record):
     at: Mapped[float] = mapped_column(Float)
 
 
+class LookedRecord(Record):
+    """A reviewer has looked at a place of the review (`service/looked.py`). Taken back, the row goes."""
+
+    __tablename__ = "looked"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    place: Mapped[str] = mapped_column(String(96), primary_key=True)
+    """The key of `worker/review_document.py:ReviewPlace`."""
+    reviewer: Mapped[str] = mapped_column(String(160), primary_key=True)
+    reviewer_name: Mapped[str] = mapped_column(String(128))
+    at: Mapped[float] = mapped_column(Float)
+
+
 class LoginRecord(Record):
     """A login of the page (`service/logins.py`). The cookie is nowhere, only its SHA-256."""
 

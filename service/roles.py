@@ -60,7 +60,7 @@ RULES = (  # the first that fits counts
     _rule("GET HEAD", "/api/v1/(jobs|events|patients)", Right.READ | Right.OWN),
     _rule("GET HEAD", f"{_JOB}(/.*)?", Right.READ | Right.OWN),
     _rule("POST", f"{_JOB}/(cancel|retry|rerun)", Right.OPERATE | Right.OWN),
-    _rule("PUT", f"{_JOB}/verdict", Right.OPERATE | Right.OWN),
+    _rule("PUT", f"{_JOB}/(verdict|looked)", Right.OPERATE | Right.OWN),
     _rule("POST", "/dicomweb/.*", Right.SUBMIT),
 )
 

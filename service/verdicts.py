@@ -19,7 +19,8 @@ from service.actor import Actor, current_actor
 from service.audit import Action
 from service.database import Database
 from service.job import Job
-from service.records import JobRecord, TokenRecord, VerdictRecord
+from service.records import JobRecord, VerdictRecord
+from service.reviewers import name_of
 from worker.errors import PenumbraError
 from worker.job_folder import RESULT_NAME
 
@@ -132,7 +133,7 @@ def _say(session: Session, job: JobRecord, wanted: Judgement, actor: Actor) -> N
             grade=wanted.grade,
             note=wanted.note,
             reviewer=actor.user_id,
-            reviewer_name=_name_of(session, actor),
+            reviewer_name=name_of(session, actor),
             at=time.time(),
         )
     )
@@ -144,14 +145,6 @@ def _say(session: Session, job: JobRecord, wanted: Judgement, actor: Actor) -> N
 def _is_same(before: VerdictRecord, wanted: Judgement, actor: Actor) -> bool:
     said = (before.grade, before.note, before.reviewer)
     return said == (wanted.grade, wanted.note, actor.user_id)
-
-
-def _name_of(session: Session, actor: Actor) -> str:
-    """As people know whoever acts."""
-    if actor.kind == "token":
-        token = session.get(TokenRecord, actor.name)
-        return (token.label if token is not None else "") or actor.name
-    return "this machine" if actor.kind == "local" else actor.name
 
 
 def _records(session: Session, job_id: str) -> Iterable[VerdictRecord]:

@@ -15,14 +15,15 @@ from models.calibration.quality import Prediction
 from worker.ct_writer import PatientIdentity
 from worker.figures import figures_of
 from worker.finding import Finding
+from worker.report.document import Said, report_of
 from worker.report.document import draw as draw_report
-from worker.report.document import report_of
 from worker.report.identity import read_identity
 from worker.report.look import looks_of
+from worker.report.look_note import LookNote
 from worker.report.pdf import pdf_of
 from worker.report.verdict_note import VerdictNote
 from worker.review import review_of
-from worker.review_document import write_review
+from worker.review_document import read_review, write_review
 from worker.rtstruct import WrittenRtstruct, write_and_prove
 from worker.slice_pack import write_slices
 
@@ -81,7 +82,9 @@ def folder(told, draw, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def html(folder):
-    return report_of(folder, job_id="a3d67b05-job", made=MADE, verdicts=[VERDICT])
+    first = read_review(folder).look_here[0].key
+    looks = [LookNote(place=first, reviewer="Dr. <b>Gray", at=VERDICT.at)]
+    return report_of(folder, job_id="a3d67b05-job", made=MADE, said=Said(verdicts=[VERDICT], looks=looks))
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,14 @@ def test_a_clinical_bundle_has_no_mark(result, draw, tmp_path):
     bundle = draw.bundle(intended_use="clinical")
     folder_of(replace(result, bundle=bundle), tmp_path, draw)
     assert "NOT FOR CLINICAL USE" not in report_of(tmp_path, job_id="j", made=MADE)
+
+
+def test_it_tells_who_has_looked_where(html, folder):
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
+    assert "✓ Dr. &lt;b&gt;Gray, 2026-11-26 00:00 UTC" in captions[0]
+    assert sum("✓" in caption for caption in captions) == 1 < len(captions)
+    assert f"1 of {len(captions)} places have been looked at" in words(html)
+    assert "looked at on the page" not in words(report_of(folder, job_id="j", made=MADE))
 
 
 def test_the_verdict_is_crossed_and_the_rest_is_left_to_the_pen(html):

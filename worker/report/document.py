@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from worker.job_folder import RTSTRUCT_NAME, SLICES_NAME
 from worker.report.identity import read_identity
 from worker.report.look import colour_of, looks_of
+from worker.report.look_note import LookNote
 from worker.report.profile import profiles_of, scale_mm
 from worker.report.verdict_note import GRADES, VerdictNote
 from worker.review_document import Review, ReviewStructure, read_review
@@ -35,24 +36,35 @@ class Proof:
     structure: str
 
 
-def report_of(folder: Path, *, job_id: str, made: datetime, verdicts: Sequence[VerdictNote] = ()) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What reviewers have said and done by now; nothing while a job runs."""
+
+    verdicts: Sequence[VerdictNote] = ()
+    """Structures without one get boxes to tick by hand."""
+    looks: Sequence[LookNote] = ()
+    """Who has looked at which places, oldest first."""
+
+
+NOTHING_YET: Final = Said()
+
+
+def report_of(folder: Path, *, job_id: str, made: datetime, said: Said = NOTHING_YET) -> str:
     """The report of a result folder.
 
     Args:
         folder: with `review.json`, the slices and the RTSTRUCT.
         job_id: of the job.
         made: when the report is made, UTC.
-        verdicts: what reviewers said; structures without one get boxes to tick by hand.
+        said: what reviewers have said and done.
 
     Raises:
         FileNotFoundError: the result is older than reviews, or not whole.
     """
-    return draw(read_review(folder), folder, job_id=job_id, made=made, verdicts=verdicts)
+    return draw(read_review(folder), folder, job_id=job_id, made=made, said=said)
 
 
-def draw(
-    review: Review, folder: Path, *, job_id: str, made: datetime, verdicts: Sequence[VerdictNote] = ()
-) -> str:
+def draw(review: Review, folder: Path, *, job_id: str, made: datetime, said: Said = NOTHING_YET) -> str:
     """The same with a review that is not in the folder yet."""
     return _template().render(
         review=review,
@@ -64,11 +76,20 @@ def draw(
         scale_mm=scale_mm(review),
         proof=_proof(review),
         colours={each.name: colour_of(each) for each in review.structures},
-        said={each.structure: each for each in verdicts},
+        said={each.structure: each for each in said.verdicts},
+        seen=_seen(said.looks),
         grades=GRADES,
         check_words=VERDICTS_OF_CHECKS,
         bounds=_bounds(review),
     )
+
+
+def _seen(looks: Sequence[LookNote]) -> dict[str, list[LookNote]]:
+    """Place's key -> who has looked at it, the first first."""
+    found: dict[str, list[LookNote]] = {}
+    for look in looks:
+        found.setdefault(look.place, []).append(look)
+    return found
 
 
 def _proof(review: Review) -> Proof | None:

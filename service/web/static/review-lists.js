@@ -47,7 +47,7 @@ export function listPlaces(list, tally, { places, structures, state, looked, go 
   if (rows.length) list.replaceChildren(...rows.map(({ item }) => item));
   const refresh = () => {
     rows.forEach((row) => row.refresh());
-    tally.textContent = places.length ? `${places.filter(({ key }) => looked.has(key)).length} of ${places.length} looked at` : "";
+    tally.textContent = looked.trouble || (places.length ? `${places.filter(({ key }) => looked.has(key)).length} of ${places.length} looked at` : "");
   };
   looked.addEventListener("change", refresh);
   state.on(["place"], refresh);
@@ -65,13 +65,15 @@ function placeRow({ place, index, structures, state, looked, go }) {
   button.append(element("span", "rank", String(index + 1)), swatch(structure));
   const text = element("span", "what");
   const [where, width] = place.reason.split(": ");
-  text.append(element("strong", "", plain(place.structure)), element("span", "", ` ${where}`));
+  const others = element("span", "by-others hint");
+  text.append(element("strong", "", plain(place.structure)), element("span", "", ` ${where}`), others);
   button.append(text, element("span", "figure", width.replace("band ", "")));
   button.addEventListener("click", () => go(place));
   item.append(button, box);
   const refresh = () => {
     box.checked = looked.has(place.key);
     item.classList.toggle("is-looked", box.checked);
+    others.textContent = looked.by(place.key).length ? `seen by ${looked.by(place.key).join(", ")}` : "";
     button.setAttribute("aria-current", String(state.place === place));
   };
   return { item, refresh };
