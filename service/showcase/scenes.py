@@ -20,6 +20,7 @@ from worker.grid import Grid
 from worker.job_folder import Outcome
 from worker.ledger import ProgressReport
 
+GPU_WORKER = "gpu@rt-gpu-1"
 GPU = {
     "index": 0,
     "model": "NVIDIA RTX 4000 Ada",
@@ -48,7 +49,6 @@ def set_the_scene(stage: Stage, folder: Path) -> None:
         files = _series(folder / f"series-{number}", name, number)
         act(stage, stage.jobs.submit(stage.receive(files)).id)
     _age(stage)
-    _surroundings(stage)
 
 
 def deliver(stage: Stage, job_id: str) -> None:
@@ -96,7 +96,7 @@ def _stop(stage: Stage, job_id: str) -> None:
 
 
 def _run(stage: Stage, job_id: str) -> None:
-    claim = stage.claim(job_id)
+    claim = stage.claim(job_id, GPU_WORKER)
     with stage.database.write() as session:
         session.execute(update(JobRecord).where(JobRecord.id == job_id).values(started_at=time.time() - 21.0))
     report = ProgressReport(
@@ -113,15 +113,12 @@ def _age(stage: Stage) -> None:
             job.created_at = time.time() - 40 - 1100 * number**1.6
 
 
-def _surroundings(stage: Stage) -> None:
-    """Two workers, and a stranger who was refused."""
+def surround(stage: Stage) -> None:
+    """Two workers that live now, and a stranger who was refused; to be called again before each picture."""
     with stage.database.write() as session:
-        for name, queue, devices in (
-            ("gpu@rt-gpu-1", "gpu", [GPU]),
-            ("delivery@rt-gpu-1", "delivery", [GPU]),
-        ):
-            session.add(
-                WorkerRecord(name=name, host="rt-gpu-1", queue=queue, seen_at=time.time(), devices=devices)
+        for name, queue in ((GPU_WORKER, "gpu"), ("delivery@rt-gpu-1", "delivery")):
+            session.merge(
+                WorkerRecord(name=name, host="rt-gpu-1", queue=queue, seen_at=time.time(), devices=[GPU])
             )
     book = ContactBook(stage.database)
     book.note(Caller(calling="PLANNING", called="PENUMBRA", address="127.0.0.1"), None)

@@ -32,6 +32,7 @@ def screenshots(
 ) -> None:
     """Picture every page in Chromium. Example: penumbra screenshots pictures --data /tmp/showcase."""
     from service.showcase.chromium import chromium
+    from service.showcase.scenes import surround
     from service.showcase.stage import staged
 
     out.mkdir(parents=True, exist_ok=True)
@@ -43,6 +44,7 @@ def screenshots(
         pages = {"worklist": "/", "bundles": "/bundles", "system": "/system", "review": f"/jobs/{job_id}"}
         for size in SIZES:
             for theme in THEMES:
+                surround(stage)
                 _picture_all(browser, stage.url, pages, out, size=size, theme=theme)
     terminal.output.print(f"pictures: {out}", markup=False)
 

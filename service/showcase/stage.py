@@ -48,9 +48,9 @@ class Stage:
         received = [self.inbox.receive(path.read_bytes(), sender=sender, source="dicom") for path in files]
         return received[0].series_instance_uid
 
-    def claim(self, job_id: str) -> Claim:
-        """Take a queued job as a worker does."""
-        claim = self.ledger.claim(job_id, "showcase")
+    def claim(self, job_id: str, worker: str = "showcase") -> Claim:
+        """Take a queued job as a worker of that name does."""
+        claim = self.ledger.claim(job_id, worker)
         assert claim is not None, "somebody else has the job"
         return claim
 

@@ -6,6 +6,8 @@ import { facts, table } from "./facts.js";
 import { enter } from "./shell.js";
 
 const byId = (id) => document.getElementById(id);
+const HOW = ["recipe", "seed", "cohort_seed", "command", "begun_with", "recipe_file"];
+const plain = (name) => name.replaceAll("_", " ");
 const fixed = (value, digits) => (typeof value === "number" ? value.toFixed(digits) : "–");
 const percent = (value) => (typeof value === "number" ? `${(100 * value).toFixed(1)} %` : "–");
 
@@ -22,16 +24,20 @@ function about(bundle) {
   return facts({
     "Intended use": bundle.intended_use || "not declared",
     Bounds: bounds,
-    Networks: bundle.networks.join(", "),
+    Networks: bundle.networks.map(plain).join(", "),
     Licence: bundle.licence,
     "SHA-256": bundle.sha256.slice(0, 16),
   });
 }
 
-// How many steps each network was trained is for the record, not for this page.
-function training(bundle) {
-  const named = Object.entries(bundle.training ?? {}).filter(([name]) => !name.startsWith("steps "));
-  return facts(Object.fromEntries(named.map(([name, value]) => [name.replaceAll("_", " "), String(value)])));
+// On what and on how many; how it was done again is for those who unfold it. How many steps each network was trained is
+// for the record, not for this page.
+function training(found) {
+  const named = Object.entries(found).filter(([name]) => !name.startsWith("steps "));
+  const some = (wanted) => facts(Object.fromEntries(named.filter(([name]) => HOW.includes(name) === wanted).map(([name, value]) => [plain(name), String(value)])));
+  const how = element("details");
+  how.append(element("summary", "hint", "How it was trained"), some(true));
+  return [element("h3", "", "Trained on"), some(false), how];
 }
 
 function calibration({ bands, quality, cases, passes, alpha, date }) {
@@ -40,23 +46,24 @@ function calibration({ bands, quality, cases, passes, alpha, date }) {
   const rows = Object.entries(bands ?? {}).map(([name, band]) => {
     const score = quality?.[name];
     const told = score?.validated ? `validated (ρ ${fixed(score.rank_correlation, 2)})` : "not validated";
-    return [name, String(band.cases), fixed(band.width_mm, 1), percent(band.held_out_risk ?? band.risk), told];
+    return [plain(name), String(band.cases), fixed(band.width_mm, 1), percent(band.held_out_risk ?? band.risk), told];
   });
   const columns = ["structure", "cases", "band, mm", "surface outside", "quality score"];
-  return table(`Calibration: the bounds aim to hold ${share} of the surface. ${made}.`, columns, rows);
+  return table(`Calibrated: the bounds aim to hold ${share} of the surface. ${made}.`, columns, rows);
 }
 
 function metrics(found) {
-  const rows = found.map((each) => [each.structure, each.name, fixed(each.mean, 3), fixed(each.minimum, 3), String(each.cases), each.command]);
+  const rows = found.map((each) => [plain(each.structure), each.name, fixed(each.mean, 3), fixed(each.minimum, 3), String(each.cases), each.command]);
   return table("Measured", ["structure", "figure", "mean", "least", "cases", "by"], rows);
 }
 
 function item(bundle) {
   const made = element("li", "panel bundle");
-  made.append(head(bundle), element("p", "", bundle.description), about(bundle));
-  if (bundle.training) made.append(element("h3", "hint", "Trained on"), training(bundle));
-  if (bundle.calibration) made.append(calibration(bundle.calibration));
-  if (bundle.metrics?.length) made.append(metrics(bundle.metrics));
+  const [what, figures] = [element("div", "part"), element("div", "part")];
+  what.append(element("p", "", bundle.description), about(bundle), ...(bundle.training ? training(bundle.training) : []));
+  if (bundle.calibration) figures.append(calibration(bundle.calibration));
+  if (bundle.metrics?.length) figures.append(metrics(bundle.metrics));
+  made.append(head(bundle), what, figures);
   return made;
 }
 

@@ -8,14 +8,16 @@ import { askForToken, enter, isLockedOut, setConnection } from "./shell.js";
 import { ago, bytes, span, stateName } from "./words.js";
 
 const AGAIN_MS = 5000;
+const LONG_WAIT_S = 1800; // as the monitor's alert
 const QUEUE = ["receiving", "queued", "running", "failed"];
 const KINDS = { job: "Job", delivery: "Delivery to", association: "Association of" };
 const byId = (id) => document.getElementById(id);
 
+// What somebody should look at is coloured; the words say it too.
 function showQueue({ jobs, oldest_waiting_s, undelivered }) {
-  const found = QUEUE.map((state) => fact(stateName(state), String(jobs[state] ?? 0), "large"));
-  if (oldest_waiting_s !== null) found.push(fact("Longest wait", span(oldest_waiting_s), "large"));
-  for (const [node, number] of Object.entries(undelivered)) found.push(fact(`Not yet at ${node}`, String(number), "large"));
+  const found = QUEUE.map((state) => fact(stateName(state), String(jobs[state] ?? 0), `large ${state === "failed" && jobs[state] ? "bad" : ""}`));
+  if (oldest_waiting_s !== null) found.push(fact("Longest wait", span(oldest_waiting_s), `large ${oldest_waiting_s > LONG_WAIT_S ? "bad" : ""}`));
+  for (const [node, number] of Object.entries(undelivered)) found.push(fact(`Not yet at ${node}`, String(number), "large remark"));
   byId("queue").replaceChildren(...found);
 }
 
@@ -30,11 +32,17 @@ function showDisk({ free_bytes, total_bytes, reserve_bytes }) {
 const gpuSentence = (gpu) =>
   `${gpu.model}: ${Math.round(100 * gpu.utilisation)} % busy, ${bytes(gpu.memory_used_bytes)} of ${bytes(gpu.memory_total_bytes)}, ${gpu.temperature_c} °C`;
 
+function life({ lives, at_work_on: job, seen_at }) {
+  if (!lives) return element("p", "hint bad", `last seen ${ago(seen_at)}`);
+  const made = element("p", "hint good", job ? "at work on " : "ready, nothing to do");
+  if (job) made.append(jobLink(`job ${job.slice(0, 8)}`, job));
+  return made;
+}
+
 function worker(each) {
   const made = element("li");
-  const life = each.lives ? (each.at_work_on ? `at work on job ${each.at_work_on.slice(0, 8)}` : "lives, has nothing to do") : `last seen ${ago(each.seen_at)}`;
-  made.append(element("strong", "", each.name), element("p", each.lives ? "hint good" : "hint bad", life));
-  for (const gpu of each.queue === "gpu" ? each.gpus : []) made.append(element("p", "hint", gpuSentence(gpu)));
+  made.append(element("strong", "", each.name), life(each));
+  for (const gpu of each.lives && each.queue === "gpu" ? each.gpus : []) made.append(element("p", "hint", gpuSentence(gpu)));
   return made;
 }
 
@@ -46,9 +54,12 @@ function showWorkers(workers) {
 
 function named({ kind, of, job_id }) {
   const text = `${KINDS[kind] ?? kind} ${of}`;
-  if (job_id === null) return element("strong", "", text);
+  return job_id === null ? element("strong", "", text) : jobLink(text, job_id);
+}
+
+function jobLink(text, id) {
   const link = element("a", "", text);
-  link.href = `/?q=${encodeURIComponent(job_id)}`;
+  link.href = `/?q=${encodeURIComponent(id)}`;
   return link;
 }
 
