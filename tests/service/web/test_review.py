@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import urllib.request
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from models.structures import structure
+from service.looked import LookedPlaces
+from service.roles import Role
+from service.tokens import Tokens
 from worker.figures import figures_of
 from worker.grid import Grid
 from worker.result import Result, StructureResult
@@ -37,6 +41,11 @@ LYING = {
     "feet first, supine": (-1, 0, 0, 0, 1, 0, 0, 0, -1),
     "rows for columns": (0, 1, 0, 1, 0, 0, 0, 0, -1),
 }
+UNEVEN = {  # slices 1.8 mm apart at one end and some 4.3 mm at the other
+    "uneven, head first": LYING["head first, supine"],
+    "uneven, feet first": LYING["feet first, supine"],
+}
+GAPS_MM = (1.8,) * 15 + (((SIZE[2] - 1) * SPACING_MM[2] - 15 * 1.8) / 14,) * 14
 MIDDLE_HU_GREY = 255 * (0 - (40 - 200)) / 400  # of HU 0 in the pelvis' window: a ball's edge
 
 
@@ -48,7 +57,7 @@ class Bundle:
     intended_use: str = "research-phantom"
 
 
-def balls(direction) -> tuple[CTSeries, dict[str, np.ndarray]]:
+def balls(direction, *, gaps_mm=None) -> tuple[CTSeries, dict[str, np.ndarray]]:
     """A CT of balls, and the distance of each voxel from each ball's edge, mm, negative inside."""
     half = np.array([(n - 1) / 2 * s for n, s in zip(SIZE, SPACING_MM, strict=True)])
     grid = Grid(
@@ -57,6 +66,7 @@ def balls(direction) -> tuple[CTSeries, dict[str, np.ndarray]]:
         origin_mm=tuple(float(v) for v in -(np.reshape(direction, (3, 3)) @ half)),
         direction=tuple(float(d) for d in direction),
         frame_of_reference_uid="2.25.7",
+        slice_offsets_mm=None if gaps_mm is None else (0.0, *(float(g) for g in np.cumsum(gaps_mm))),
     )
     z, y, x = np.meshgrid(*[np.arange(n) for n in grid.shape_zyx], indexing="ij")
     points = grid.to_patient(np.stack([x, y, z], axis=-1))
@@ -81,9 +91,9 @@ def field_of(distance: np.ndarray) -> np.ndarray:
     return (1 / (1 + np.exp(np.clip(distance / EDGE_MM, -30, 30)))).astype(np.float32)
 
 
-def files_of(direction, folder) -> dict[str, bytes]:
+def files_of(direction, folder, *, gaps_mm=None) -> dict[str, bytes]:
     """What a job's result folder holds: review and slices are made as in a real job."""
-    series, distances = balls(direction)
+    series, distances = balls(direction, gaps_mm=gaps_mm)
     structures = tuple(
         StructureResult(
             name=name,
@@ -109,14 +119,16 @@ def files_of(direction, folder) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def job_of(shared_site, tmp_path_factory):
-    """A finished job whose patient lay in one of the ways of `LYING`."""
+    """A finished job whose patient lay in one of the ways of `LYING` or `UNEVEN`."""
     made: dict[str, str] = {}
 
     def make(lying: str) -> str:
         if lying not in made:
             folder = tmp_path_factory.mktemp("job")
             job_id = shared_site.submit(shared_site.series(folder / "ct", seed=lying))
-            shared_site.finish(shared_site.claim(job_id), files_of(LYING[lying], folder))
+            gaps_mm = GAPS_MM if lying in UNEVEN else None
+            files = files_of((LYING | UNEVEN)[lying], folder, gaps_mm=gaps_mm)
+            shared_site.finish(shared_site.claim(job_id), files)
             made[lying] = job_id
         return made[lying]
 
@@ -221,6 +233,36 @@ def test_a_contour_encloses_the_organ_within_a_pixel_left_is_left_and_the_head_i
             assert page.locator(f"#{pane} .letter.{side}").inner_text() == letter
 
 
+@pytest.mark.parametrize("lying", UNEVEN)
+def test_uneven_slices_are_shown_where_they_are(review, lying) -> None:
+    """In the upright planes a ball is round, as large as it is, and where it is, by lines and by brightness."""
+    page = review(lying)
+    page.keyboard.press("b")
+    # Each pane has a scale of its own: pixels of a millimetre across, from two balls that lie so far apart.
+    for pane, one, other, apart_mm in (
+        ("coronal", "Femur_Head_L", "Femur_Head_R", 120),
+        ("sagittal", "CTV", "Bladder", 55),
+    ):
+        pixels, grey = pixels_of(page, pane), bare_pixels(page, pane)[..., 0]
+        away = circle_of(like(pixels, one)) - circle_of(like(pixels, other))
+        mm = away[1] / apart_mm
+        line = like(pixels, "CTV")
+        # Not at the height of the slice, where its line runs, nor near the poles, where the ball ends between slices.
+        right_side = np.concatenate([np.linspace(-0.65, -0.25, 8), np.linspace(0.25, 0.65, 8)])
+        for angles in (right_side, right_side + np.pi):
+            found = radii(line.astype(float), circle_of(line), angles)
+            assert np.abs(found / mm - RADIUS_MM).max() < 1.2, (pane, found / mm)
+            assert np.abs(found - edge_radii(grey, circle_of(line), angles)).max() <= 1.0, pane
+        assert abs(away[0] / mm - (12 if pane == "sagittal" else 0)) < 1.2  # the bladder lies higher
+
+
+def circle_of(line: np.ndarray) -> np.ndarray:
+    """The middle, (row, column), of the circle that fits a line best."""
+    at = np.argwhere(line).astype(float)
+    fitted = np.linalg.lstsq(np.c_[2 * at, np.ones(len(at))], (at**2).sum(1), rcond=None)[0]
+    return np.asarray(fitted[:2])
+
+
 def slice_of(page: Page) -> int:
     return int(page.locator("#axial").get_attribute("data-slice"))
 
@@ -284,6 +326,55 @@ def test_look_here_leads_to_the_widest_place_and_ticks_it_off(review, shared_sit
     page.reload()
     page.locator("html[data-all-slices-ms]").wait_for(state="attached")
     expect(page.locator("#places-tally")).to_contain_text("1 of")
+    page.locator("#places input").first.uncheck()
+    expect(page.locator("#places-tally")).to_contain_text("0 of")
+
+
+def test_ticks_are_each_reviewers_own_and_a_second_one_sees_who_has_looked(
+    page, locked_site, tmp_path
+) -> None:
+    """The first ticks in one window, the second opens another on another machine; who only reads keeps his there."""
+    site = locked_site
+    job_id = site.submit(site.series(tmp_path / "ct", seed="looked"))
+    site.finish(site.claim(job_id), files_of(LYING["head first, supine"], tmp_path))
+    tokens = Tokens(site.database)
+    address = f"{site.url}/jobs/{job_id}"
+    roles = (("Dr. <b>Gray", Role.OPERATE), ("Dr. Brown", Role.OPERATE), ("reader", Role.VIEW))
+    for label, role in roles:
+        page.goto(site.url)
+        page.evaluate(
+            "token => sessionStorage.setItem('penumbra-token', token)", tokens.create(role, label=label)[1]
+        )
+        page.goto(address)
+        expect(page.locator("#places-tally")).to_contain_text("0 of")
+        if label != "Dr. <b>Gray":
+            expect(page.locator("#places li").first).to_contain_text("seen by Dr. <b>Gray")
+        page.locator("html[data-all-slices-ms]").wait_for(state="attached")
+        with page.expect_response("**/looked") if role is Role.OPERATE else nullcontext():
+            page.keyboard.press("n")
+        expect(page.locator("#places-tally")).to_contain_text("1 of")
+    kept = LookedPlaces(site.database).of(job_id)
+    assert [each.reviewer_name for each in kept] == ["Dr. <b>Gray", "Dr. Brown"]
+    page.reload()
+    expect(page.locator("#places-tally")).to_contain_text("1 of")
+
+
+def test_a_tick_that_the_server_does_not_keep_is_taken_back_and_told(page, shared_site, job_of) -> None:
+    refusal = {"detail": "The database is busy.", "remedy": "Try again.", "code": "busy"}
+
+    def refuse(route) -> None:
+        if route.request.method == "PUT":
+            route.fulfill(status=503, json=refusal)
+        else:
+            route.continue_()
+
+    page.route("**/looked", refuse)
+    page.goto(f"{shared_site.url}/jobs/{job_of('head first, supine')}")
+    expect(page.locator("#places-tally")).to_contain_text("looked at")
+    box = page.locator("#places input").last
+    box.click()
+    expect(page.locator("#places-tally")).to_contain_text("Not kept: The database is busy.")
+    expect(box).not_to_be_checked()
 
 
 def test_what_is_under_the_cursor_is_told_in_the_patients_millimetres(review) -> None:

@@ -1,25 +1,21 @@
 """The way in: a folder or a zip, chosen or dropped."""
 
-import base64
 import io
 import zipfile
+from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-DROP = """
-(files) => {
-  const entry = (file) => ({ isFile: true, isDirectory: false, file: (resolve) => resolve(file) });
-  const folder = (some) => {
-    const left = [some.slice(0, 2), some.slice(2), []];
-    return { isDirectory: true, createReader: () => ({ readEntries: (resolve) => resolve(left.shift()) }) };
-  };
-  const made = files.map((text) => new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], "ZZPHIMARK.dcm"));
-  const transfer = { types: ["Files"], files: [], items: [{ webkitGetAsEntry: () => folder(made.map(entry)) }] };
-  const event = new Event("drop", { bubbles: true, cancelable: true });
-  Object.defineProperty(event, "dataTransfer", { value: transfer });
-  document.body.dispatchEvent(event);
-}
-"""
+
+def drop(page: Page, *paths: Path) -> None:
+    """Files and folders of this machine, dragged over the page and let go, by Chromium itself."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 400, "data": data})
+    expect(page.locator("#drop-here")).to_be_visible()
+    session.send("Input.dispatchDragEvent", {"type": "drop", "x": 400, "y": 400, "data": data})
+    expect(page.locator("#drop-here")).to_be_hidden()
 
 
 def zip_of(files: list[bytes]) -> bytes:
@@ -30,10 +26,26 @@ def zip_of(files: list[bytes]) -> bytes:
     return packed.getvalue()
 
 
-def test_a_dropped_folder_is_sent_with_all_that_lies_in_it(site, page, instances) -> None:
+def test_a_dropped_folder_is_sent_with_all_that_lies_in_it(site, page, instances, tmp_path) -> None:
+    """More files than a browser lists at once, and the series a folder further down."""
+    deeper = tmp_path / "ZZPHIMARK" / "planning CT" / "1"
+    deeper.mkdir(parents=True)
+    for number, data in enumerate(instances):
+        (deeper / f"ZZPHIMARK-{number}").write_bytes(data)
+    for number in range(110):
+        (tmp_path / "ZZPHIMARK" / f"{number}.txt").write_text("no image")
     page.goto(site.url)
     expect(page.locator("#connection")).to_have_text("live")
-    page.evaluate(DROP, [base64.b64encode(data).decode() for data in instances])
+    drop(page, tmp_path / "ZZPHIMARK")
+    expect(page.get_by_text("3 instances received, 110 other files left out.")).to_be_visible()
+    expect(page.locator("#jobs tr")).to_contain_text("3 slices · uploaded")
+
+
+def test_a_dropped_zip_is_sent(site, page, instances, tmp_path) -> None:
+    (tmp_path / "ZZPHIMARK.zip").write_bytes(zip_of(instances))
+    page.goto(site.url)
+    expect(page.locator("#connection")).to_have_text("live")
+    drop(page, tmp_path / "ZZPHIMARK.zip")
     expect(page.get_by_text("3 instances received.")).to_be_visible()
     expect(page.locator("#jobs tr")).to_contain_text("3 slices · uploaded")
 
