@@ -57,12 +57,21 @@ class AccessControl:
             await self.app(scope, receive, send)
             return
         try:
-            actor = await run_in_threadpool(self._judge, scope)
+            visitor = self._visitor(scope)
+            actor = await run_in_threadpool(self._judge, scope) if visitor is None else visitor
         except Problem as problem:
             await problem.response()(scope, receive, send)
             return
         with acting(actor):
             await self.app(scope, receive, send)
+
+    def _visitor(self, scope: Scope) -> Actor | None:
+        """Whoever reads what is open, at a name that is ours: nothing to look up, so no thread is needed."""
+        headers, asked = Headers(scope=scope), asked_of(scope)
+        is_here = host_name(headers.get("host", "")) in self.host_names
+        if not (is_here and asked.method in READING and is_open(asked.path)):
+            return None
+        return Actor(kind="local", name="anybody", address=asked.address)
 
     def _judge(self, scope: Scope) -> Actor:
         headers, asked = Headers(scope=scope), asked_of(scope)
@@ -146,8 +155,11 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self.headers)
-                # Static files are revalidated by ETag; everything else may speak of a patient's series.
-                headers["Cache-Control"] = "no-cache" if is_static else "no-store"
+                # Static files without a version are revalidated by ETag; all else may speak of a patient's series.
+                if not is_static:
+                    headers["Cache-Control"] = "no-store"
+                elif "Cache-Control" not in headers:
+                    headers["Cache-Control"] = "no-cache"
             await send(message)
 
         await self.app(scope, receive, fenced)

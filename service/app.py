@@ -8,7 +8,6 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from service import audit_process, openapi, problems
@@ -22,6 +21,7 @@ from service.api import (
     follow,
     health,
     jobs,
+    looked,
     patients,
     peers,
     pulls,
@@ -47,7 +47,7 @@ from service.jobs import Jobs
 from service.metrics import MeasureRequests, Metrics
 from service.schemas import API_PATH, DICOMWEB_PATH, JOBS_PATH
 from service.settings import ServiceSettings
-from service.web import pages
+from service.web import page_files, pages
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_CONNECTIONS = 512
@@ -84,6 +84,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         everything,
         report,
         verdict,
+        looked,
         follow,
         deliveries,
         pulls,
@@ -103,7 +104,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
 
         app.include_router(login.router)
     openapi.describe(app)
-    app.mount("/static", StaticFiles(directory=pages.STATIC))
+    app.add_route(f"{page_files.PATH}/{{path:path}}", page_files.serve)
     return app
 
 

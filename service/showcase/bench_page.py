@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NAMED = 2000  # as many as a search for a name looks at
 WORDS = {
     "first_slice_ms": "review: first slice, ms",
+    "first_slice_again_ms": "review: first slice, scripts in the cache, ms",
     "all_slices_ms": "review: all slices loaded, ms",
     "slices_per_second": "review: slices a second while scrolling",
     "open_ms": "worklist: opened, ms",

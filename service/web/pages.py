@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from service.api.parts import Parts, PartsDep
 from service.bundle_catalogue import NOTICE, BundleCatalogue
+from service.gate import COOKIE
+from service.web.page_files import modules_of, versioned_path
 
 WEB = Path(__file__).parent
-STATIC = WEB / "static"
 PLACES = (("/", "Worklist"), ("/bundles", "Bundles"), ("/system", "System"))
 """What the navigation offers: path and name."""
 
@@ -49,10 +50,11 @@ def system(parts: PartsDep) -> str:
 
 
 @router.get("/jobs/{job_id}", response_class=HTMLResponse)
-def review(job_id: str, parts: PartsDep) -> str:
+def review(job_id: str, parts: PartsDep, request: Request) -> str:
     """The review of one job. Whether there is such a job, and whether it may be seen, is for the API to say."""
     del job_id
-    return render(parts, "review.html", here="/")
+    may_ask = COOKIE in request.cookies or not parts.gate.is_locked()
+    return render(parts, "review.html", here="/", early=("review-early.js",), may_ask=may_ask)
 
 
 def render(parts: Parts, template: str, *, here: str, **more: object) -> str:
@@ -64,9 +66,14 @@ def render(parts: Parts, template: str, *, here: str, **more: object) -> str:
         here: path of the place in the navigation that the page belongs to.
         more: what else the template names.
     """
+    script = template.replace(".html", ".js")
+    frame: dict[str, object] = {"early": (), "may_ask": False}
     return templates.get_template(template).render(
-        **more,
+        **frame | more,
         here=here,
+        static=versioned_path(),
+        script=script,
+        modules=modules_of(script),
         places=PLACES,
         ae_title=parts.settings.ae_title,
         dicom_port=parts.settings.dicom_port,

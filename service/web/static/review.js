@@ -3,6 +3,7 @@
 import { getJson, Refused } from "./api.js";
 import { mountDownloads } from "./downloads.js";
 import { listChecks, listFindings, listPlaces, listStructures, showMaking, showQuality, showThirds } from "./review-lists.js";
+import { firstSlice, jobId, take, whoAsks } from "./review-early.js";
 import { Looked } from "./review-looked.js";
 import { enter } from "./shell.js";
 import { mountVerdict } from "./verdict.js";
@@ -18,32 +19,24 @@ import { Volume } from "./viewer-volume.js";
 import { personName, stateWord } from "./words.js";
 
 const MARGIN_MM = 45;
-const jobId = location.pathname.split("/").pop();
 const byId = (id) => document.getElementById(id);
 let isOpen = false;
 
 enter(async (session) => {
-  const asked = fetchReview();
-  const job = await getJson(`/api/v1/jobs/${jobId}`);
-  const review = await asked;
+  const coming = take();
+  const [job, review] = await Promise.all([coming.job, coming.review]);
   if (review instanceof Refused) return explain(job, review);
   if (isOpen) return;
   isOpen = true;
   byId("review-body").hidden = false;
+  const pictures = openPictures(review);
+  await showFirst(coming.slice, pictures);
+  const looked = new Looked(jobId, session);
   showHead(job, review);
-  open(review);
-  await mountVerdict(byId("verdict"), job, session);
-  await mountDownloads(byId("downloads"), job, session);
-});
-
-async function fetchReview() {
-  try {
-    return await getJson(`/api/v1/jobs/${jobId}/review`);
-  } catch (error) {
-    if (error instanceof Refused && error.status === 404) return error;
-    throw error;
-  }
-}
+  openLists(review, pictures, looked);
+  load(pictures);
+  await Promise.all([looked.load(), mountVerdict(byId("verdict"), job, session), mountDownloads(byId("downloads"), job, session)]);
+}, whoAsks);
 
 function explain(job, refusal) {
   const reason = job.reason ? `${job.reason.message} ${job.reason.remedy}` : "";
@@ -71,19 +64,24 @@ async function showPatient(job, slices) {
   byId("review-subject").textContent = [personName(name), id, `${slices} slices`].filter(Boolean).join(" · ");
 }
 
-function open(review) {
-  const { structures, look_here: places } = review;
+function openPictures(review) {
+  const { structures } = review;
   const geometry = new Geometry(review.grid);
   const state = new ViewState(geometry, structures);
   const contours = structures.map((structure) => new Contours(structure, geometry));
   const volume = new Volume(jobId, geometry);
-  const looked = new Looked(jobId);
   const shared = { state, volume, contours, geometry };
   const panes = [
     axialPane(byId("axial"), { ...shared, area: axialArea(contours, geometry), onPoint: (mm) => showCursor(mm, shared) }),
     uprightPane(byId("sagittal"), "sagittal", { ...shared, area: uprightArea(contours, geometry, "sagittal") }),
     uprightPane(byId("coronal"), "coronal", { ...shared, area: uprightArea(contours, geometry, "coronal") }),
   ];
+  begin(review, shared);
+  return { ...shared, panes };
+}
+
+function openLists(review, { state, volume, geometry, panes }, looked) {
+  const { structures, look_here: places } = review;
   const go = (place) => goTo(place, { state, geometry, looked, axial: panes[0] });
   const nextPlace = (step) => {
     const now = places.indexOf(state.place);
@@ -102,18 +100,28 @@ function open(review) {
   listenToKeys({ state, structures, panes, nextPlace, help: byId("help") });
   byId("next-place").addEventListener("click", () => nextPlace(1));
   byId("next-place").disabled = places.length === 0;
-  begin(state, contours, geometry);
-  load(volume, state);
 }
 
-// The first view: the middle of the first structure, which is the target.
-function begin(state, contours, geometry) {
-  const slices = [...contours[0].rings.mean.keys()].sort((a, b) => a - b);
-  const h = slices[Math.floor(slices.length / 2)] ?? Math.floor(geometry.slices / 2);
-  const points = (contours[0].rings.mean.get(h) ?? []).flatMap((ring) => ring.points);
+// The first view: the middle of the target, and the planes through it.
+function begin(review, { state, contours, geometry }) {
+  const h = geometry.heightOf(firstSlice(review));
+  const points = contours[0].on("mean", h).flatMap((ring) => ring.points);
   const middle = (axis) => (Math.min(...points.map((point) => point[axis])) + Math.max(...points.map((point) => point[axis]))) / 2;
   state.change(points.length ? { h, point: { l: middle(0), p: middle(1) } } : { h });
 }
+
+// The first slice before anything else is made. Where it does not come, it is fetched again with the others.
+async function showFirst(coming, { volume, geometry }) {
+  const first = await coming.catch(() => null);
+  if (!first) return;
+  volume.put(geometry.heightOf(first.index), first.stored);
+  await painted();
+}
+
+const painted = () => new Promise((done) => {
+  requestAnimationFrame(() => setTimeout(done));
+  setTimeout(done, 300); // a hidden tab paints nothing
+});
 
 function goTo(place, { state, geometry, looked, axial }) {
   const [l, p] = geometry.toUpright(...place.point_px);
@@ -124,11 +132,10 @@ function goTo(place, { state, geometry, looked, axial }) {
   looked.set(place.key, true);
 }
 
-async function load(volume, state) {
+async function load({ volume, state }) {
   const note = byId("loading");
   const total = volume.geometry.slices;
   volume.addEventListener("slice", () => {
-    if (volume.loaded === 1) document.documentElement.dataset.firstSliceMs = performance.now().toFixed(0);
     note.textContent = volume.loaded < total ? `Slices ${volume.loaded} of ${total}` : "";
   });
   state.addEventListener("change", () => (volume.wanted = state.h));
@@ -193,17 +200,16 @@ function showLetters(geometry) {
 }
 
 function axialArea(contours, geometry) {
-  const points = contours.flatMap((each) => [...each.rings.mean.values()].flat().flatMap((ring) => ring.points));
-  if (!points.length) return [0, 0, geometry.widthMm, geometry.depthMm];
-  const span = (axis, toMm) => points.reduce(([low, high], point) => [Math.min(low, toMm(point[axis])), Math.max(high, toMm(point[axis]))], [Infinity, -Infinity]);
-  const [left, right] = span(0, geometry.acrossMm);
-  const [top, bottom] = span(1, geometry.downMm);
-  return [left - MARGIN_MM, top - MARGIN_MM, right + MARGIN_MM, bottom + MARGIN_MM];
+  const boxes = contours.map((each) => each.box("mean")).filter(Boolean);
+  if (!boxes.length) return [0, 0, geometry.widthMm, geometry.depthMm];
+  const [left, top] = [0, 1].map((side) => Math.min(...boxes.map((box) => box[side])) - MARGIN_MM);
+  const [right, bottom] = [2, 3].map((side) => Math.max(...boxes.map((box) => box[side])) + MARGIN_MM);
+  return [left, top, right, bottom];
 }
 
 function uprightArea(contours, geometry, axis) {
   const [left, top, right, bottom] = axialArea(contours, geometry);
-  const heights = contours.flatMap((each) => [...each.rings.upper.keys(), ...each.rings.mean.keys()]).map(geometry.fromTopMm);
+  const heights = contours.flatMap((each) => [...each.heights("upper"), ...each.heights("mean")]).map(geometry.fromTopMm);
   const [low, high] = heights.length ? [Math.min(...heights), Math.max(...heights)] : [0, geometry.heightMm];
   const [from, to] = axis === "sagittal" ? [top, bottom] : [left, right];
   return [from, Math.max(0, low - MARGIN_MM), to, Math.min(geometry.heightMm, high + MARGIN_MM)];

@@ -16,11 +16,11 @@ export function setConnection(text) {
   byId("connection").dataset.state = text;
 }
 
-// Runs the page's work. A missing token is asked for; any other refusal is told.
-export async function enter(work) {
-  resume = () => enter(work);
+// Runs the page's work. A missing token is asked for; any other refusal is told. `askWho` is for pages that began early.
+export async function enter(work, askWho = whoAmI) {
+  resume = () => enter(work, askWho);
   try {
-    const session = await whoAmI();
+    const session = await askWho();
     showWho(session);
     if (returnToWhereLoginBegan()) return;
     await work(session);

@@ -74,6 +74,7 @@ export function axialPane(box, { state, volume, contours, geometry, area, onPoin
       }
       box.dataset.slice = String(geometry.sliceOf(state.h));
       box.dataset.ready = String(volume.planes[state.h] !== null);
+      if (volume.planes[state.h]) document.documentElement.dataset.firstSliceMs ??= performance.now().toFixed(0);
     },
   });
   state.addEventListener("change", pane.refresh);

@@ -7,14 +7,38 @@ export class Contours {
   constructor(structure, geometry) {
     this.structure = structure;
     this.geometry = geometry;
-    this.rings = Object.fromEntries(BOUNDS.map((bound) => [bound, this.#bySlice(structure.contours[bound] ?? [])]));
+    this.stored = Object.fromEntries(BOUNDS.map((bound) => [bound, this.#bySlice(structure.contours[bound] ?? [])]));
+    this.rings = new Map(); // made upright when a slice is first looked at, which is soon enough
     this.paths = new Map();
+  }
+
+  // The rings of one bound on one slice, upright; none where there are none.
+  on(bound, h) {
+    const key = `${bound} ${h}`;
+    if (!this.rings.has(key)) this.rings.set(key, (this.stored[bound].get(h) ?? []).map(this.#upright));
+    return this.rings.get(key);
+  }
+
+  heights = (bound) => [...this.stored[bound].keys()];
+
+  // Left, top, right, bottom of all of a bound, in mm; null where there is none of it.
+  box(bound) {
+    const corners = [Infinity, Infinity, -Infinity, -Infinity]; // x and y, least and most
+    for (const { points_px: points } of [...this.stored[bound].values()].flat()) {
+      for (let at = 0; at < points.length; at += 1) {
+        corners[at % 2] = Math.min(corners[at % 2], points[at]);
+        corners[2 + (at % 2)] = Math.max(corners[2 + (at % 2)], points[at]);
+      }
+    }
+    if (corners[0] > corners[2]) return null;
+    const [one, other] = [corners.slice(0, 2), corners.slice(2)].map(([x, y]) => this.#mm(...this.geometry.toUpright(x, y)));
+    return [Math.min(one[0], other[0]), Math.min(one[1], other[1]), Math.max(one[0], other[0]), Math.max(one[1], other[1])];
   }
 
   // All lines of one bound on one slice; null where there is none.
   axial(bound, h) {
-    const rings = this.rings[bound].get(h);
-    if (!rings) return null;
+    const rings = this.on(bound, h);
+    if (!rings.length) return null;
     const key = `${bound} ${h}`;
     if (!this.paths.has(key)) {
       const path = new Path2D();
@@ -29,7 +53,7 @@ export class Contours {
 
   // Pieces of the upper bound with the band's width there: [from, to, width in mm].
   widths(h) {
-    return (this.rings.upper.get(h) ?? []).flatMap(({ points, widths }) => (!widths ? [] : points.map((point, index) => [
+    return this.on("upper", h).flatMap(({ points, widths }) => (!widths ? [] : points.map((point, index) => [
       this.#mm(...point), this.#mm(...points[(index + 1) % points.length]), widths[index],
     ])));
   }
@@ -45,15 +69,17 @@ export class Contours {
 
   #mm = (l, p) => [this.geometry.acrossMm(l), this.geometry.downMm(p)];
 
+  #upright = ({ points_px: stored, width_mm: widths }) => {
+    const points = [];
+    for (let at = 0; at < stored.length; at += 2) points.push(this.geometry.toUpright(stored[at], stored[at + 1]));
+    return { points, widths };
+  };
+
   #bySlice(rings) {
     const found = new Map();
     for (const ring of rings) {
-      const points = [];
-      for (let at = 0; at < ring.points_px.length; at += 2) {
-        points.push(this.geometry.toUpright(ring.points_px[at], ring.points_px[at + 1]));
-      }
       const h = this.geometry.heightOf(ring.slice_index);
-      found.set(h, [...(found.get(h) ?? []), { points, widths: ring.width_mm }]);
+      found.set(h, [...(found.get(h) ?? []), ring]);
     }
     return found;
   }
@@ -62,7 +88,7 @@ export class Contours {
     const [across, along] = axis === "sagittal" ? [0, 1] : [1, 0];
     const toMm = axis === "sagittal" ? this.geometry.downMm : this.geometry.acrossMm;
     const crossings = [];
-    for (const { points } of this.rings[bound].get(h) ?? []) {
+    for (const { points } of this.on(bound, h)) {
       points.forEach((one, index) => {
         const other = points[(index + 1) % points.length];
         if (one[across] <= at === other[across] <= at) return;

@@ -5,6 +5,8 @@ import { Picture, upright } from "./viewer-image.js";
 import { stroke } from "./viewer-lines.js";
 import { Pane } from "./viewer-pane.js";
 
+const SOON_MS = 200;
+
 export function uprightPane(box, axis, { state, volume, contours, geometry, area }) {
   const isSagittal = axis === "sagittal";
   const width = isSagittal ? geometry.rows : geometry.columns;
@@ -45,6 +47,15 @@ export function uprightPane(box, axis, { state, volume, contours, geometry, area
     context.fillRect(0, geometry.fromTopMm(state.h) - 0.5 / scale, width * step, 1 / scale);
   }
 
+  // While slices arrive, a few times a second: a plane is made of all of them.
+  let soon = null;
+  function refreshSoon() {
+    soon ??= setTimeout(() => {
+      soon = null;
+      pane.refresh();
+    }, SOON_MS);
+  }
+
   const pane = new Pane(box, {
     state,
     area,
@@ -54,12 +65,13 @@ export function uprightPane(box, axis, { state, volume, contours, geometry, area
       state.change({ point, h: geometry.nearestHeight(down), place: null });
     },
     draw(context, scale) {
+      if (!volume.loaded) return; // the slice comes first
       drawPlane(context);
       if (!state.isBare) drawContours(context, scale);
       drawSliceLine(context, scale);
     },
   });
   state.addEventListener("change", pane.refresh);
-  volume.addEventListener("slice", pane.refresh);
+  volume.addEventListener("slice", () => (volume.loaded === geometry.slices ? pane.refresh() : refreshSoon()));
   return pane;
 }

@@ -28,6 +28,14 @@ export class Volume extends EventTarget {
     if (this.failed) throw this.failed;
   }
 
+  // A slice as it was fetched.
+  put(h, stored) {
+    this.asked.add(h);
+    this.planes[h] = upright(littleEndian(stored), this.geometry);
+    this.loaded += 1;
+    this.dispatchEvent(new CustomEvent("slice", { detail: h }));
+  }
+
   hu(h, p, l) {
     const plane = this.planes[h];
     const isInside = p >= 0 && l >= 0 && p < this.geometry.rows && l < this.geometry.columns;
@@ -37,9 +45,7 @@ export class Volume extends EventTarget {
   async #fetchOneAfterTheOther() {
     for (let h = this.#next(); h !== null && !this.failed; h = this.#next()) {
       try {
-        this.planes[h] = await this.#fetch(h);
-        this.loaded += 1;
-        this.dispatchEvent(new CustomEvent("slice", { detail: h }));
+        this.put(h, await this.#fetch(h));
       } catch (error) {
         this.failed = error;
       }
@@ -62,7 +68,7 @@ export class Volume extends EventTarget {
   async #fetch(h, tries = TRIES, busyTries = BUSY_TRIES) {
     try {
       const answer = await ask(`/api/v1/jobs/${this.jobId}/slices/${this.geometry.sliceOf(h)}`);
-      return upright(littleEndian(await answer.arrayBuffer()), this.geometry);
+      return await answer.arrayBuffer();
     } catch (error) {
       if (BUSY.includes(error.status) && busyTries > 1) {
         await seconds(error.retryAfterS ?? 1);

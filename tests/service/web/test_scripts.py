@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from service.web.pages import STATIC, WEB
+from service.web.page_files import FOLDER
+from service.web.pages import WEB
 
-SCRIPTS = sorted(STATIC.glob("*.js"))
+SCRIPTS = sorted(FOLDER.glob("*.js"))
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
-STYLES = sorted(STATIC.glob("*.css"))
+STYLES = sorted(FOLDER.glob("*.css"))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
