@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import select, update
 
+from service.actor import Actor, acting
 from service.contacts import ContactBook
 from service.door import Caller
 from service.figure_records import WorkerRecord
+from service.looked import LookedPlaces, places_of
 from service.records import DeliveryRecord, JobRecord
+from service.roles import Role
 from service.showcase.stage import Stage
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.errors import MissingSlices, NoPelvis, PenumbraError, WorkerLost
@@ -63,6 +66,13 @@ def deliver(stage: Stage, job_id: str) -> None:
             stage.ledger.delivered(claim)
         else:
             stage.ledger.undelivered(claim, "ARCHIVE at 127.0.0.1:104 could not be reached.")
+
+
+def look(stage: Stage, job_id: str) -> None:
+    """A reviewer has looked at the first two places."""
+    job = stage.jobs.get(job_id)
+    with acting(Actor(kind="session", name="Dr. Gray", role=Role.OPERATE)):
+        LookedPlaces(stage.database).tick(job, dict.fromkeys(places_of(job)[:2], True))
 
 
 def _series(folder: Path, name: str, number: int) -> list[Path]:

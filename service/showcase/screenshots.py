@@ -1,4 +1,4 @@
-"""`penumbra screenshots`: every page at two sizes and in both themes, with a phantom that is contoured for it."""
+"""`penumbra screenshots`: every page at two sizes and in both themes, and the report, of a phantom contoured for it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ def screenshots(
     seed: Annotated[int, typer.Option(min=0, help="Of the phantom that is contoured.")] = 1,
     passes: Annotated[int, typer.Option(min=1)] = 50,
 ) -> None:
-    """Picture every page in Chromium. Example: penumbra screenshots pictures --data /tmp/showcase."""
+    """Picture every page in Chromium, and the report. Example: penumbra screenshots pictures --data /tmp/showcase."""
     from service.showcase.chromium import chromium
-    from service.showcase.scenes import surround
+    from service.showcase.report_picture import picture_report
+    from service.showcase.scenes import look, surround
     from service.showcase.stage import staged
 
     out.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,8 @@ def screenshots(
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stage = stack.enter_context(staged(folder / "data"))
         job_id = _finished_job(stage, folder, seed=seed, passes=passes)
+        look(stage, job_id)
+        picture_report(stage, job_id, out / "report.png")
         browser = stack.enter_context(chromium())
         pages = {"worklist": "/", "bundles": "/bundles", "system": "/system", "review": f"/jobs/{job_id}"}
         for size in SIZES:
