@@ -9,6 +9,7 @@ const byId = (id) => document.getElementById(id);
 const HOW = ["recipe", "seed", "cohort_seed", "command", "begun_with", "recipe_file"];
 const plain = (name) => name.replaceAll("_", " ");
 const fixed = (value, digits) => (typeof value === "number" ? value.toFixed(digits) : "–");
+const figure = (value) => fixed(value, value >= 10 ? 1 : value >= 1 ? 2 : 3);
 const percent = (value) => (typeof value === "number" ? `${(100 * value).toFixed(1)} %` : "–");
 
 function head(bundle) {
@@ -41,7 +42,7 @@ function training(found) {
 }
 
 function calibration({ bands, quality, cases, passes, alpha, date }) {
-  const made = [`${cases} cases, ${passes} passes`, date].filter(Boolean).join(", ");
+  const made = [date, `on ${cases} cases, ${passes} passes`].filter(Boolean).join(" ");
   const share = `${Math.round(100 * (1 - alpha))} %`;
   const rows = Object.entries(bands ?? {}).map(([name, band]) => {
     const score = quality?.[name];
@@ -49,12 +50,24 @@ function calibration({ bands, quality, cases, passes, alpha, date }) {
     return [plain(name), String(band.cases), fixed(band.width_mm, 1), percent(band.held_out_risk ?? band.risk), told];
   });
   const columns = ["structure", "cases", "band, mm", "surface outside", "quality score"];
-  return table(`Calibrated: the bounds aim to hold ${share} of the surface. ${made}.`, columns, rows);
+  return table(`Calibrated ${made}: the bounds aim to hold ${share} of the surface.`, columns, rows);
 }
 
+// One row a figure, one column a structure; the least of all cases in brackets, where it was kept.
 function metrics(found) {
-  const rows = found.map((each) => [plain(each.structure), each.name, fixed(each.mean, 3), fixed(each.minimum, 3), String(each.cases), each.command]);
-  return table("Measured", ["structure", "figure", "mean", "least", "cases", "by"], rows);
+  const unique = (name) => [...new Set(found.map((each) => each[name]))];
+  const structures = unique("structure");
+  const cell = (name, structure) => {
+    const each = found.find((one) => one.name === name && one.structure === structure);
+    if (!each) return "";
+    return typeof each.minimum === "number" ? `${figure(each.mean)} (${figure(each.minimum)})` : figure(each.mean);
+  };
+  const rows = unique("name").map((name) => [name, ...structures.map((structure) => cell(name, structure))]);
+  const caption = `Measured on ${unique("cases").join(" or ")} cases: mean (least)`;
+  const made = element("div", "part whole");
+  made.append(table(caption, ["", ...structures.map((name) => plain(name ?? "all"))], rows));
+  made.append(...unique("command").map((command) => element("p", "hint code", command)));
+  return made;
 }
 
 function item(bundle) {
@@ -62,8 +75,8 @@ function item(bundle) {
   const [what, figures] = [element("div", "part"), element("div", "part")];
   what.append(element("p", "", bundle.description), about(bundle), ...(bundle.training ? training(bundle.training) : []));
   if (bundle.calibration) figures.append(calibration(bundle.calibration));
-  if (bundle.metrics?.length) figures.append(metrics(bundle.metrics));
   made.append(head(bundle), what, figures);
+  if (bundle.metrics?.length) made.append(metrics(bundle.metrics));
   return made;
 }
 
