@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.exc import OperationalError
 from starlette.responses import HTMLResponse
 
 from service.api.parts import Parts, PartsDep
@@ -53,8 +54,16 @@ def system(parts: PartsDep) -> str:
 def review(job_id: str, parts: PartsDep, request: Request) -> str:
     """The review of one job. Whether there is such a job, and whether it may be seen, is for the API to say."""
     del job_id
-    may_ask = COOKIE in request.cookies or not parts.gate.is_locked()
-    return render(parts, "review.html", here="/", early=("review-early.js",), may_ask=may_ask)
+    early = ("review-early.js",)
+    return render(parts, "review.html", here="/", early=early, may_ask=may_ask(parts, request))
+
+
+def may_ask(parts: Parts, request: Request) -> bool:
+    """Whether the page may ask for data before it knows of a token: nobody needs one, or there is a login."""
+    try:
+        return COOKIE in request.cookies or not parts.gate.is_locked()
+    except OperationalError:
+        return False  # the page tells that the database is away
 
 
 def render(parts: Parts, template: str, *, here: str, **more: object) -> str:
