@@ -192,13 +192,14 @@ def test_living_workers_and_their_gpus_are_shown_and_dead_ones_are_not(database,
 
 def test_figures_are_the_same_from_another_process_and_after_a_restart(settings, database, figures):
     with database.write() as session:
-        count(session, INSTANCES, "dicom", "stored", amount=7)
+        count(session, INSTANCES, "rest", "stored", amount=7)
     other = open_database(settings)
     text = Metrics(settings, other).text().decode()
     other.dispose()
-    assert 'penumbra_instances_total{outcome="stored",source="dicom"} 7.0' in text
+    assert 'penumbra_instances_total{outcome="stored",source="rest"} 7.0' in text
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_without_a_database_the_disk_is_still_told(settings, database, figures):
     database.dispose()
     (settings.data_dir / "penumbra.sqlite").write_bytes(b"no database" * 1000)

@@ -2,9 +2,9 @@
 
 import json
 import re
-import sqlite3
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from service import cli
@@ -26,12 +26,14 @@ def test_a_token_opens_for_its_holder_in_its_role(tokens):
 
 
 def test_the_text_is_nowhere_in_the_database(tokens, database, settings):
-    _, text = tokens.create(Role.ADMIN)
-    secret = text.rpartition("_")[2].encode()
+    _, given = tokens.create(Role.ADMIN)
+    secret = given.rpartition("_")[2].encode()
     for path in settings.data_dir.glob("penumbra.sqlite*"):
         assert secret not in path.read_bytes()
-    connection = sqlite3.connect(settings.data_dir / "penumbra.sqlite")
-    (stored,) = connection.execute("SELECT sha256 FROM token").fetchone()
+    with database.read() as session:
+        row = session.execute(text("SELECT * FROM token")).mappings().one()
+    stored = row["sha256"]
+    assert secret.decode() not in str(dict(row))
     assert re.fullmatch(r"[0-9a-f]{64}", stored)
 
 
