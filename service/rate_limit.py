@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
@@ -10,6 +11,8 @@ from limits.strategies import MovingWindowRateLimiter
 from service.actor import Actor
 from service.roles import READING
 from service.settings_access import RateSettings
+
+SET_BACK_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class RateLimits:
     """Moving windows: per token or login for what it asks, per address for what it is refused."""
 
     def __init__(self, settings: RateSettings) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._storage, self._latest = MemoryStorage(), 0.0
+        self._limiter = MovingWindowRateLimiter(self._storage)
         self._requests = parse(settings.requests)
         self._changes = parse(settings.changes)
         self._refusals = parse(settings.refusals)
@@ -41,7 +45,11 @@ class RateLimits:
         return self._hit(self._refusals, "refusals", address)
 
     def _hit(self, limit: RateLimitItem, *key: str) -> Busy | None:
+        now = time.time()
+        if now < self._latest - SET_BACK_S:  # or the windows would stay full until the clock is there again
+            self._storage.reset()
+        self._latest = now
         if self._limiter.hit(limit, *key):
             return None
         oldest = self._limiter.get_window_stats(limit, *key).reset_time
-        return Busy(max(1, round(oldest - time.time())))
+        return Busy(max(1, round(oldest - now)))

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from service import audit_process
 from service.audit_anchor import Anchor
+from service.clock import Clock
 from service.courier import KEPT_S, start_couriers
 from service.database import Database, open_database
 from service.delivery_steps import note_failure
@@ -47,12 +48,14 @@ class Reconciler:
         self._jobs = Jobs(settings, database)
         self._retention = Retention(settings, database)
         self._anchor = Anchor(settings, database)
+        self._clock = Clock(settings, database)
 
     def run(self, stop: threading.Event) -> None:
         """Sweep until asked to stop. Quiet series are looked for more often than losses."""
         next_sweep = 0.0
         while not stop.is_set():
             try:
+                self._clock.follow()
                 self.submit_quiet_series()
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + self._settings.sweep_s
@@ -64,7 +67,10 @@ class Reconciler:
             stop.wait(min(QUIET_CHECK_S, self._settings.sweep_s))
 
     def sweep(self) -> None:
-        """Void leases, messages that never arrived, old outbox rows."""
+        """Void leases, messages that never arrived, old outbox rows; nothing by a clock that is not the others'."""
+        if not self._clock.agrees():
+            return
+        self._clock.mend_future()
         self.release_expired()
         self.announce_again()
         self._anchor.note_if_due()

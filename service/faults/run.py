@@ -6,7 +6,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from service.faults import associations, deliveries, hostile, kills, plain_celery, surroundings, troubled_jobs
+from service.faults import (
+    associations,
+    clock,
+    deliveries,
+    hostile,
+    kills,
+    plain_celery,
+    surroundings,
+    troubled_jobs,
+)
 from service.faults.rows import Fault, Row
 from service.faults.shared_rows import SHARED_FAULTS
 from service.faults.system import NotAsPromised, System, running_system
@@ -184,6 +193,11 @@ def _bombs(folder: Path, _scale: float) -> tuple[str, bool]:
     return figure, all(400 <= status < 500 for status in statuses) and grown < 100e6
 
 
+def _clock(folder: Path, _scale: float) -> tuple[str, bool]:
+    run = clock.set_clock(folder)
+    return str(run), run.kept
+
+
 FAULTS = {
     "kills": Fault("P2", "kill -9 of each process at random moments, series arriving all the while", _kills),
     "plain-celery": Fault("P2", "beside it: plain Celery, worker and broker killed in turn", _baseline),
@@ -217,6 +231,7 @@ FAULTS = {
     "node-refusing": Fault("P2", "the planning system refuses, then takes", _delivery("refusing")),
     "node-slow": Fault("P2", "the planning system takes seconds for an answer", _delivery("slow")),
     "node-dying": Fault("P2", "the planning system stores and dies before it answers", _delivery("dying")),
+    "clock": Fault("P2", "the clock is set 5 h forward, then 10 h back, with work in every state", _clock),
     "malformed": Fault("P8", "malformed PDUs and messages", _malformed),
     "silent": Fault("P8", "silent sockets at once, half of them claiming 4 GiB", _silent),
     "bombs": Fault("P10", "uploads: a zip bomb, a path out of the archive, a deflated bomb", _bombs),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from service.database import Database
+from service.faults.moved_clock import MovedClock
 from service.jobs import Jobs
 from service.settings import ServiceSettings
 from worker.errors import Failed
@@ -62,11 +63,18 @@ def eventually(question: Callable[[], Answer | None], *, what: str, within_s: fl
 class System:
     """One embedded system on one data folder."""
 
-    def __init__(self, data_dir: Path, nodes: Mapping[str, int], options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        nodes: Mapping[str, int],
+        options: Mapping[str, str],
+        clock: MovedClock | None = None,
+    ) -> None:
         self.data_dir = data_dir
         known = [{"ae_title": name, "host": "127.0.0.1", "port": port} for name, port in nodes.items()]
         given = {**SHORT_TIMES, "DATA_DIR": str(data_dir), "NODES": json.dumps(known), **options}
         self._given = {f"PENUMBRA_{name}": value for name, value in given.items()}
+        self._given |= {} if clock is None else clock.environment()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -164,9 +172,15 @@ class System:
 
 
 @contextmanager
-def running_system(folder: Path, nodes: Mapping[str, int] | None = None, **options: str) -> Iterator[System]:
+def running_system(
+    folder: Path,
+    nodes: Mapping[str, int] | None = None,
+    *,
+    clock: MovedClock | None = None,
+    **options: str,
+) -> Iterator[System]:
     """A system on `folder/data` for the length of a block. Options are settings without their prefix."""
-    system = System(folder / "data", nodes or {}, options)
+    system = System(folder / "data", nodes or {}, options, clock)
     try:
         system.start()
         yield system
