@@ -12,6 +12,7 @@ from service.faults import (
     deliveries,
     hostile,
     kills,
+    long_outage,
     plain_celery,
     surroundings,
     troubled_jobs,
@@ -198,6 +199,11 @@ def _clock(folder: Path, _scale: float) -> tuple[str, bool]:
     return str(run), run.kept
 
 
+def _long_outage(folder: Path, _scale: float) -> tuple[str, bool]:
+    outage = long_outage.wait_out_an_hour(folder)
+    return str(outage), outage.kept
+
+
 FAULTS = {
     "kills": Fault("P2", "kill -9 of each process at random moments, series arriving all the while", _kills),
     "plain-celery": Fault("P2", "beside it: plain Celery, worker and broker killed in turn", _baseline),
@@ -231,6 +237,7 @@ FAULTS = {
     "node-refusing": Fault("P2", "the planning system refuses, then takes", _delivery("refusing")),
     "node-slow": Fault("P2", "the planning system takes seconds for an answer", _delivery("slow")),
     "node-dying": Fault("P2", "the planning system stores and dies before it answers", _delivery("dying")),
+    "node-down-hour": Fault("P2", "the planning system is down for an hour (the clock is set)", _long_outage),
     "clock": Fault("P2", "the clock is set 5 h forward, then 10 h back, with work in every state", _clock),
     "malformed": Fault("P8", "malformed PDUs and messages", _malformed),
     "silent": Fault("P8", "silent sockets at once, half of them claiming 4 GiB", _silent),
