@@ -1,15 +1,18 @@
 """Small DICOM instances and an open database, for the tests of intake and jobs."""
 
+import hashlib
 import os
 import shutil
 import socketserver
+import ssl
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 import numpy as np
 import pytest
+import trustme
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import _config
@@ -24,6 +27,7 @@ from service.listener import make_server
 from service.records import Record
 from service.settings import NodeSettings, ServiceSettings
 from worker.ct_writer import PatientIdentity, write_ct_series
+from worker.dicom_tls import ClientTls
 from worker.figures import figures_of
 from worker.grid import Grid
 from worker.patient_study import ObjectIdentity
@@ -38,6 +42,7 @@ from worker.slice_pack import write_slices
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 MARKER = "ZZPHIMARK"
 TABLES = tuple(reversed(Record.metadata.sorted_tables))
+LOOPBACK = "127.0.0.1"
 
 
 def make_instance(series_uid=SERIES, number=1, *, value=0, syntax=ExplicitVRLittleEndian, **attributes):
@@ -290,3 +295,42 @@ def _ball(grid, name, y_mm, radius_mm):
         quality=0.9,
         quality_validated=False,
     )
+
+
+class Party:
+    """A certificate and its key as PEM files, and the file of its authority."""
+
+    def __init__(self, folder, authority, *names, **options):
+        folder.mkdir()
+        made = authority.issue_cert(*names, **options)
+        self.certificate, self.key, self.authorities = (folder / f"{n}.pem" for n in ("cert", "key", "ca"))
+        self.certificate.write_bytes(b"".join(each.bytes() for each in made.cert_chain_pems))
+        made.private_key_pem.write_to_path(self.key)
+        authority.cert_pem.write_to_path(self.authorities)
+
+    @property
+    def sha256(self):
+        der = ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
+        return hashlib.sha256(der).hexdigest()
+
+    def client(self, authorities, name=LOOPBACK):
+        return ClientTls(authorities=authorities, name=name, certificate=self.certificate, key=self.key)
+
+    @property
+    def dcmtk(self):
+        return ["+tls", str(self.key), str(self.certificate)]
+
+
+@pytest.fixture(scope="session")
+def parties(tmp_path_factory):
+    """Certificates: ours, a peer's, one that is out of date, and a stranger's of another authority."""
+    root = tmp_path_factory.mktemp("certificates")
+    clinic, elsewhere = trustme.CA(), trustme.CA()
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    return {
+        "ours": Party(root / "ours", clinic, LOOPBACK),
+        "tps": Party(root / "tps", clinic, LOOPBACK, "tps.example"),
+        "other": Party(root / "other", clinic, "other.example"),
+        "old": Party(root / "old", clinic, LOOPBACK, not_after=yesterday),
+        "stranger": Party(root / "stranger", elsewhere, LOOPBACK),
+    }

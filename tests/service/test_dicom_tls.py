@@ -1,7 +1,5 @@
 """DICOM over TLS: DCMTK on both sides, certificates that do not fit, clients that say nothing."""
 
-import datetime
-import hashlib
 import json
 import socket
 import ssl
@@ -9,7 +7,6 @@ import subprocess
 import threading
 
 import pytest
-import trustme
 from pydantic import ValidationError
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
@@ -23,50 +20,10 @@ from service.peer_settings import PeerSettings
 from service.probes import free_port
 from service.settings import NodeSettings, ServiceSettings
 from worker.delivery import DeliveryError, Node, send
-from worker.dicom_tls import ClientTls
 
 HERE = "127.0.0.1"
 SERIES = "1.2.826.0.1.3680043.10.999.7"
 PEERS = (PeerSettings(ae_title="TPS", addresses=["127.0.0.0/8"]),)
-
-
-class Party:
-    """A certificate and its key as PEM files, and the file of its authority."""
-
-    def __init__(self, folder, authority, *names, **options):
-        folder.mkdir()
-        made = authority.issue_cert(*names, **options)
-        self.certificate, self.key, self.authorities = (folder / f"{n}.pem" for n in ("cert", "key", "ca"))
-        self.certificate.write_bytes(b"".join(each.bytes() for each in made.cert_chain_pems))
-        made.private_key_pem.write_to_path(self.key)
-        authority.cert_pem.write_to_path(self.authorities)
-
-    @property
-    def sha256(self):
-        der = ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
-        return hashlib.sha256(der).hexdigest()
-
-    def client(self, authorities, name=HERE):
-        return ClientTls(authorities=authorities, name=name, certificate=self.certificate, key=self.key)
-
-    @property
-    def dcmtk(self):
-        return ["+tls", str(self.key), str(self.certificate)]
-
-
-@pytest.fixture(scope="module")
-def parties(tmp_path_factory):
-    """Certificates: ours, a peer's, one that is out of date, and a stranger's of another authority."""
-    root = tmp_path_factory.mktemp("certificates")
-    clinic, elsewhere = trustme.CA(), trustme.CA()
-    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-    return {
-        "ours": Party(root / "ours", clinic, HERE),
-        "tps": Party(root / "tps", clinic, HERE, "tps.example"),
-        "other": Party(root / "other", clinic, "other.example"),
-        "old": Party(root / "old", clinic, HERE, not_after=yesterday),
-        "stranger": Party(root / "stranger", elsewhere, HERE),
-    }
 
 
 @pytest.fixture

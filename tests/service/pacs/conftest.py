@@ -64,37 +64,49 @@ def listener_port():
 
 
 @pytest.fixture(scope="session")
-def orthanc(tmp_path_factory, listener_port):
-    """One Orthanc for all tests; each uses series of its own."""
+def start_orthanc(tmp_path_factory):
+    """Start an Orthanc that knows us on that port; it ends with the session. Keywords are further settings of its."""
     if not Path(ORTHANC).exists():
         pytest.skip("Orthanc is not installed")
-    folder = tmp_path_factory.mktemp("orthanc")
-    archive = Archive(free_port("127.0.0.1"), free_port("127.0.0.1"))
-    configuration = {
-        "StorageDirectory": str(folder / "storage"),
-        "IndexDirectory": str(folder / "index"),
-        "HttpPort": archive.http_port,
-        "DicomPort": archive.dicom_port,
-        "DicomAet": "ORTHANC",
-        "RemoteAccessAllowed": False,
-        "DicomAlwaysAllowFind": True,
-        "DicomAlwaysAllowMove": True,
-        "DicomAlwaysAllowGet": True,
-        "DicomModalities": {"penumbra": ["PENUMBRA", "127.0.0.1", listener_port]},
-        "ConcurrentJobs": 2,
-        "JobsHistorySize": 100,
-        "Plugins": [],
-    }
-    file = folder / "orthanc.json"
-    file.write_text(json.dumps(configuration))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([ORTHANC, str(file)], stdout=log, stderr=log)
-    try:
-        _wait_for(archive, process, folder / "log")
-        yield archive
-    finally:
+    processes = []
+
+    def start(penumbra_port, *, penumbra=None, **more):
+        folder = tmp_path_factory.mktemp("orthanc")
+        archive = Archive(free_port("127.0.0.1"), free_port("127.0.0.1"))
+        known = {"AET": "PENUMBRA", "Host": "127.0.0.1", "Port": penumbra_port, **(penumbra or {})}
+        configuration = {
+            "StorageDirectory": str(folder / "storage"),
+            "IndexDirectory": str(folder / "index"),
+            "HttpPort": archive.http_port,
+            "DicomPort": archive.dicom_port,
+            "DicomAet": "ORTHANC",
+            "RemoteAccessAllowed": False,
+            "DicomAlwaysAllowFind": True,
+            "DicomAlwaysAllowMove": True,
+            "DicomAlwaysAllowGet": True,
+            "DicomModalities": {"penumbra": known},
+            "ConcurrentJobs": 2,
+            "JobsHistorySize": 100,
+            "Plugins": [],
+            **more,
+        }
+        file = folder / "orthanc.json"
+        file.write_text(json.dumps(configuration))
+        with (folder / "log").open("wb") as log:
+            processes.append(subprocess.Popen([ORTHANC, str(file)], stdout=log, stderr=log))
+        _wait_for(archive, processes[-1], folder / "log")
+        return archive
+
+    yield start
+    for process in processes:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def orthanc(start_orthanc, listener_port):
+    """One Orthanc for all tests; each uses series of its own."""
+    return start_orthanc(listener_port)
 
 
 def _wait_for(archive, process, log):
