@@ -118,6 +118,15 @@ def allowed(contexts: Iterable[PresentationContext], rights: frozenset[Right]) -
     return [each for each in contexts if _is_allowed(UID(str(each.abstract_syntax)), rights)]
 
 
+def is_in_its_context(event: Event) -> bool:
+    """Whether a request is about the SOP class that its presentation context was granted for (PS3.7 annex D.3.3.2).
+
+    Rights are rights to contexts, and pynetdicom takes any request in any context: an instance in that of C-ECHO.
+    """
+    asked = getattr(event.request, "AffectedSOPClassUID", None)
+    return asked is not None and UID(str(asked)) == UID(str(event.context.abstract_syntax))
+
+
 def plain_address(address: str) -> IPv4Address | IPv6Address:
     """An address; an IPv4 one that came over an IPv6 socket is IPv4 again."""
     found = ip_address(address.partition("%")[0])

@@ -28,7 +28,7 @@ from service.commitment import Commitments
 from service.commitment_request import on_event_report
 from service.contacts import ContactBook
 from service.database import open_database
-from service.door import Door, Refusal, allowed, caller_of
+from service.door import Door, Refusal, allowed, caller_of, is_in_its_context
 from service.inbox import Announced, Inbox
 from service.logs import place_of
 from service.probes import WATCHDOG_ADDRESS
@@ -50,6 +50,8 @@ IMAGE_CLASSES: Final = (
 TRANSFER_SYNTAXES: Final = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
 REJECTED_PERMANENTLY, BY_SERVICE_USER = 0x01, 0x01  # PS3.8 9.3.4
+NOT_SUPPORTED = 0x0122  # SOP class not supported (PS3.4 B.2.3)
+NO_SUCH_CLASS = 0x0118  # PS3.7 C.5
 COMMENT_CHARACTERS = 64
 NAMED_CONTEXTS = 8
 
@@ -63,6 +65,9 @@ def on_c_store(event: Event, inbox: Inbox) -> Dataset | int:
     request = cast(C_STORE, event.request)
     announced = Announced(str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
     peer = actor.node(sender, str(event.assoc.requestor.address))
+    if not is_in_its_context(event):
+        _note_a_trespass(event, inbox)
+        return NOT_SUPPORTED
     try:
         with actor.acting(peer):
             data = event.encoded_dataset()
@@ -73,6 +78,14 @@ def on_c_store(event: Event, inbox: Inbox) -> Dataset | int:
         log.error("instance not stored", cause=type(error).__name__, where=place_of(error))
         return UNEXPECTED
     return STORED
+
+
+def on_n_event_report(event: Event, inbox: Inbox, commitments: Commitments) -> tuple[int, None]:
+    """N-EVENT-REPORT: what a node says of storage commitment (PS3.4 J.3.3)."""
+    if is_in_its_context(event):
+        return on_event_report(event, commitments.note)
+    _note_a_trespass(event, inbox)
+    return NO_SUCH_CLASS, None
 
 
 def on_c_echo(_event: Event) -> int:
@@ -153,7 +166,7 @@ def make_server(
         evt_handlers=[
             (evt.EVT_C_STORE, on_c_store, [inbox]),
             (evt.EVT_C_ECHO, on_c_echo),
-            (evt.EVT_N_EVENT_REPORT, on_event_report, [commitments.note]),
+            (evt.EVT_N_EVENT_REPORT, on_n_event_report, [inbox, commitments]),
             (evt.EVT_REQUESTED, on_requested, [Door(settings), inbox, book]),
             (evt.EVT_ACCEPTED, on_accepted),
             (evt.EVT_REJECTED, on_rejected),
@@ -198,6 +211,13 @@ def _serve(server: GuardedServer, stop: threading.Event) -> None:
         server.serve_forever()
     finally:
         stop.set()  # one port alone is of no use: end, and be started again
+
+
+def _note_a_trespass(event: Event, inbox: Inbox) -> None:
+    """Somebody asked, in a context that it has a right to, for what it has none to."""
+    caller, cause = caller_of(event), "request outside its context"
+    log.warning("request refused", sender=caller.calling, address=caller.address, cause=cause)
+    inbox.refusals.note(actor.node(caller.calling, caller.address), cause, called=caller.called)
 
 
 def _refusal(status: int, error: PenumbraError, sender: str) -> Dataset:
