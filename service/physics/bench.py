@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from service import terminal
-from service.physics.bench_node import faults, intake
+from service.physics.bench_node import endurance, faults, intake
 from service.physics.sizing import sizing
 from service.physics.train import recipe_called
 from service.showcase.bench_page import page
@@ -20,6 +20,7 @@ bench = typer.Typer(
 )
 bench.command()(intake)
 bench.command()(faults)
+bench.command()(endurance)
 bench.command()(sizing)
 bench.command()(page)
 

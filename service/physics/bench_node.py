@@ -1,4 +1,4 @@
-"""`penumbra bench intake` and `penumbra bench faults`: the node, measured and mistreated."""
+"""`penumbra bench intake`, `penumbra bench faults`, `penumbra bench endurance`: the node, measured and mistreated."""
 
 from __future__ import annotations
 
@@ -44,4 +44,34 @@ def faults(
             write_rows(out, [row])
     if broken:
         terminal.errors.print(f"{broken} promises broken")
+        raise typer.Exit(1)
+
+
+def endurance(
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long series are sent.")] = 480.0,
+    out: Annotated[
+        Path | None, typer.Option(help="A document with the table's marks, docs/reliability.md say.")
+    ] = None,
+) -> None:
+    """A steady stream of series through the whole system; ends with 1 if something grows without end."""
+    from service.faults.endurance import endure
+    from service.faults.rows import Row, write_rows
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        found = endure(Path(folder), minutes)
+    terminal.table(["process", "memory MB", "descriptors", "threads"], found.rows(), title="start, half, end")
+    terminal.table(["data folder, MB", "start", "half", "end"], found.disk_rows())
+    terminal.output.print(f"P21 {found}", markup=False)
+    if out is not None:
+        row = Row(
+            promise="P21",
+            fault="series without a pause, for a time",
+            figure=str(found),
+            kept=found.kept,
+            test="tests/service/test_endurance.py",
+            command=f"penumbra bench endurance --minutes {minutes:g}",
+        )
+        write_rows(out, [row])
+    if not found.kept:
+        terminal.errors.print("a promise broken")
         raise typer.Exit(1)
