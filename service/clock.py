@@ -75,7 +75,7 @@ class Clock:
         if self._database.engine.dialect.name != "postgresql":  # it is a file of this host
             return True
         with self._database.read() as session:
-            apart = float(session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
+            apart = float(session.scalar(select(func.date_part("epoch", func.clock_timestamp()))) or 0)
         apart -= self._now()
         if agrees := abs(apart) < self._settings.lease_s / 2:
             return agrees
