@@ -50,13 +50,13 @@ class Clock:
         settings: ServiceSettings,
         database: Database,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._database = database
-        self._now, self._steady = now, steady
-        self._drift = now() - steady()
+        self._now, self._steady = now or time.time, steady
+        self._drift = self._now() - steady()
 
     def follow(self) -> None:
         """If the clock was set forward since this was asked last: leases and quiet periods begin anew."""
