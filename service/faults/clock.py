@@ -81,7 +81,7 @@ class _Scene:
 def set_clock(folder: Path, moves_h: Sequence[float] = MOVES_H) -> ClockRun:
     """Set the clock by so many hours, one after the other, each time with work in every state."""
     clock, receiver, doors = MovedClock(folder / "clock"), Receiver("TPS"), []
-    with running_system(folder, {"TPS": receiver.port}, clock=clock, PASSES="40") as system:
+    with running_system(folder, {"TPS": receiver.port}, clock, PASSES="40") as system:
         month, hour = (Tokens(system.database).create(Role.VIEW, days=days)[1] for days in (30, 1 / 24))
         scene = _Scene(system, Sender("TPS"))
         for hours in moves_h:

@@ -64,7 +64,7 @@ def wait_out_an_hour(folder: Path) -> Outage:
     pauses_s = ServiceSettings.model_fields["delivery_pauses_s"].default
     options = {"DELIVERY_PAUSES_S": json.dumps(pauses_s), "RESEND_S": "60"}
     series = make_series(SLICES)
-    with running_system(folder, {"TPS": receiver.port}, clock=clock, **options) as system:
+    with running_system(folder, {"TPS": receiver.port}, clock, **options) as system:
         sender.send_until_taken(series, system.dicom_port)
         failed_s = [_failed_at(system, uid_of(series), 1)]
         while _next_at(system, uid_of(series)) < failed_s[0] + HOUR_S:

@@ -175,8 +175,8 @@ class System:
 def running_system(
     folder: Path,
     nodes: Mapping[str, int] | None = None,
-    *,
     clock: MovedClock | None = None,
+    /,
     **options: str,
 ) -> Iterator[System]:
     """A system on `folder/data` for the length of a block. Options are settings without their prefix."""
