@@ -1,8 +1,7 @@
-"""Which bundle: found by name, loaded once per process, and its card on every result."""
+"""Which bundle: found by name, loaded once per process."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,27 +14,6 @@ from worker.heap import keep_large_blocks
 from worker.settings import SHIPPED_BUNDLE
 
 SHIPPED_DIR = Path(models.__file__).parent / "bundles"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleCard:
-    """What every result says about the bundle that made it."""
-
-    name: str
-    version: str
-    sha256: str
-    intended_use: str
-
-    @staticmethod
-    def of(bundle: Bundle) -> BundleCard:
-        """The card of a loaded bundle."""
-        m = bundle.manifest
-        return BundleCard(
-            name=m.name,
-            version=m.version,
-            sha256=bundle.sha256,
-            intended_use=m.intended_use,
-        )
 
 
 def find_bundles(bundles_dir: Path | None = None) -> dict[str, Path]:

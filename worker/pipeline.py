@@ -20,7 +20,7 @@ from models.preprocessing import anatomy_guided_input, ct_channels
 from models.recipes import LOCALIZER
 from models.signed_distance import CLIP_MM
 from models.structures import ORGANS, STRUCTURES
-from worker.bundle_info import BundleCard
+from worker.bundle_card import BundleCard
 from worker.clean_fields import Fields
 from worker.errors import NoPelvis, NoTarget, NotCalibrated
 from worker.finding import Finding

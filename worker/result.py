@@ -2,36 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration.quality import Prediction
+from worker.bundle_card import BundleCard
 from worker.finding import Finding
 from worker.series import CTSeries
 
 BoundsMode = Literal["paper", "calibrated"]
-
-
-class BundleInfo(Protocol):
-    """What a result needs to know about the bundle that made it."""
-
-    @property
-    def name(self) -> str:
-        """Name of the bundle."""
-
-    @property
-    def version(self) -> str:
-        """Version of the bundle."""
-
-    @property
-    def sha256(self) -> str:
-        """Hash over manifest and weights."""
-
-    @property
-    def intended_use(self) -> str:
-        """`research-phantom` or `clinical`; decides the mark on every output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +53,7 @@ class Result:
 
     series: CTSeries
     structures: tuple[StructureResult, ...]
-    bundle: BundleInfo
+    bundle: BundleCard
     passes: int
     seed: int
     device: str

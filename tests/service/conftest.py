@@ -6,7 +6,6 @@ import shutil
 import socketserver
 import ssl
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
@@ -26,6 +25,7 @@ from service.ledger import SqlLedger
 from service.listener import make_server
 from service.records import Record
 from service.settings import NodeSettings, ServiceSettings
+from worker.bundle_card import BundleCard
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.dicom_tls import ClientTls
 from worker.figures import figures_of
@@ -236,16 +236,6 @@ def save_balls():
     return save
 
 
-@dataclass(frozen=True)
-class PhantomBundle:
-    """What a result says of its bundle."""
-
-    name: str = "phantom-small"
-    version: str = "0.4.0"
-    sha256: str = "ab" * 32
-    intended_use: str = "research-phantom"
-
-
 @pytest.fixture(scope="session")
 def reviewed_files(tmp_path_factory):
     """The files of a result folder with a CTV and a bladder, made as in a job but without networks."""
@@ -264,7 +254,9 @@ def reviewed_files(tmp_path_factory):
     result = Result(
         series=read_series(folder / "ct"),
         structures=(_ball(grid, "CTV", 0, 10), _ball(grid, "Bladder", -12, 7)),
-        bundle=PhantomBundle(),
+        bundle=BundleCard(
+            name="phantom-small", version="0.4.0", sha256="ab" * 32, intended_use="research-phantom"
+        ),
         passes=5,
         seed=0,
         device="cpu",

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
 )
 
+from worker.bundle_card import BundleCard
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
 from worker.patient_study import ObjectIdentity
@@ -35,12 +35,7 @@ PATIENT = PatientIdentity(patient_id="PEN-0001", name="Quasimodo^Esmeralda")
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
-@dataclass(frozen=True)
-class Bundle:
-    name: str = "phantom"
-    version: str = "0.1"
-    sha256: str = "ab" * 32
-    intended_use: str = "research-phantom"
+BUNDLE = BundleCard(name="phantom", version="0.1", sha256="ab" * 32, intended_use="research-phantom")
 
 
 def grid_of(size_xyz, spacing_mm=(1.0, 1.0, 3.0), direction=AXIAL, origin_mm=None) -> Grid:
@@ -158,7 +153,7 @@ def structure(name: str, grid: Grid, centre_mm, radius_mm: float, *, validated=T
     )
 
 
-def result_of(series: CTSeries, *, bundle: Bundle | None = None, structures=None) -> Result:
+def result_of(series: CTSeries, *, bundle: BundleCard = BUNDLE, structures=None) -> Result:
     """Six structures, the CTV's quality not validated."""
     grid = series.grid
     if structures is None:
@@ -173,7 +168,7 @@ def result_of(series: CTSeries, *, bundle: Bundle | None = None, structures=None
     return Result(
         series=series,
         structures=structures,
-        bundle=bundle or Bundle(),
+        bundle=bundle,
         passes=50,
         seed=0,
         device="cpu",
@@ -239,7 +234,7 @@ def draw() -> SimpleNamespace:
         as_frames=as_frames,
         structure=structure,
         result=result_of,
-        bundle=Bundle,
+        bundle=BUNDLE,
         identity=IDENTITY,
         patient=PATIENT,
     )

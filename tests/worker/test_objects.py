@@ -204,7 +204,7 @@ def test_every_object_carries_the_mark_and_one_of_a_clinical_bundle_does_not(mad
     assert "NOT FOR CLINICAL USE" in dcmread(made / "report.dcm").DocumentTitle
     assert "NOT FOR CLINICAL USE" in sitk_reader(made / "nifti-CTV-mean.nii.gz").GetMetaData("descrip")
 
-    clinical = replace(result, bundle=draw.bundle(intended_use="clinical"))
+    clinical = replace(result, bundle=replace(draw.bundle, intended_use="clinical"))
     write_sr(clinical, figures_of(clinical), tmp_path / "sr.dcm", identity=draw.identity)
     assert "CLINICAL USE" not in str(dcmread(tmp_path / "sr.dcm"))
 

@@ -121,7 +121,7 @@ def test_it_says_what_is_not_known_and_not_for_use(html):
 
 
 def test_a_clinical_bundle_has_no_mark(result, draw, tmp_path):
-    bundle = draw.bundle(intended_use="clinical")
+    bundle = replace(draw.bundle, intended_use="clinical")
     folder_of(replace(result, bundle=bundle), tmp_path, draw)
     assert "NOT FOR CLINICAL USE" not in report_of(tmp_path, job_id="j", made=MADE)
 

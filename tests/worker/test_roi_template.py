@@ -128,7 +128,7 @@ def test_the_rtstruct_is_written_by_it_and_proved(draw, make_series, write, tmp_
         replace(draw.structure("Rectum", series.grid, (0, 18, 0), 8), percent=percent),
         replace(draw.structure("Bladder", series.grid, (0, -18, 0), 8), percent=percent),
     )
-    bundle = draw.bundle(intended_use="clinical")
+    bundle = replace(draw.bundle, intended_use="clinical")
     result = draw.result(series, structures=structures, bundle=bundle)
     template = read_template(write(CLINIC))
     identity = ObjectIdentity(seed=f"job {template.key}", created=draw.identity.created)

@@ -179,7 +179,7 @@ def test_w14_w15_texts_are_short_and_carry_the_mark(written):
 
 
 def test_a_clinical_bundle_bears_no_mark_and_calibrated_bounds_may_be_called_95(draw, result, tmp_path):
-    bundle = draw.bundle(intended_use="clinical")
+    bundle = replace(draw.bundle, intended_use="clinical")
     path = tmp_path / "r.dcm"
     structures = tuple(replace(s, percent=95) for s in result.structures)
     calibrated = replace(result, bundle=bundle, structures=structures)

@@ -8,7 +8,6 @@ import io
 import json
 import urllib.request
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from models.structures import structure
 from service.looked import LookedPlaces
 from service.roles import Role
 from service.tokens import Tokens
+from worker.bundle_card import BundleCard
 from worker.figures import figures_of
 from worker.grid import Grid
 from worker.result import Result, StructureResult
@@ -49,12 +49,7 @@ GAPS_MM = (1.8,) * 15 + (((SIZE[2] - 1) * SPACING_MM[2] - 15 * 1.8) / 14,) * 14
 MIDDLE_HU_GREY = 255 * (0 - (40 - 200)) / 400  # of HU 0 in the pelvis' window: a ball's edge
 
 
-@dataclass(frozen=True)
-class Bundle:
-    name: str = "phantom-small"
-    version: str = "0.1"
-    sha256: str = "ab" * 32
-    intended_use: str = "research-phantom"
+BUNDLE = BundleCard(name="phantom-small", version="0.1", sha256="ab" * 32, intended_use="research-phantom")
 
 
 def balls(direction, *, gaps_mm=None) -> tuple[CTSeries, dict[str, np.ndarray]]:
@@ -106,7 +101,7 @@ def files_of(direction, folder, *, gaps_mm=None) -> dict[str, bytes]:
         )
         for name, distance in distances.items()
     )
-    result = Result(series=series, structures=structures, bundle=Bundle(), passes=50, seed=0, device="cpu")
+    result = Result(series=series, structures=structures, bundle=BUNDLE, passes=50, seed=0, device="cpu")
     written = WrittenRtstruct(roi_names={"CTV": {"mean": "CTV"}}, dsc={"CTV": 0.9998})
     write_slices(series.hu, folder / "slices.bin")
     return {
