@@ -14,7 +14,7 @@ serve: $(VENV)/.installed  ## the embedded system, in the foreground
 	$(BIN)/penumbra serve
 
 test: $(VENV)/.installed-dev  ## the default test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev  ## what takes minutes
 	$(BIN)/python -m pytest -m slow

@@ -246,11 +246,12 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(min=0)] = 1,
     passes: Annotated[int, typer.Option(min=1)] = 50,
+    matrix: Annotated[int, typer.Option(min=128, max=512, help="Pixels per row and column.")] = 512,
 ) -> None:
     """Send a phantom patient through the whole system, as a planning system would."""
     from service.demo import run_demo
 
-    run_demo(out, seed=seed, passes=passes)
+    run_demo(out, seed=seed, passes=passes, matrix=matrix)
 
 
 @app.command()

@@ -35,7 +35,7 @@ class DemoFailed(Failed):
     code = "demo-failed"
 
 
-def run_demo(out: Path, *, seed: int, passes: int) -> None:
+def run_demo(out: Path, *, seed: int, passes: int, matrix: int) -> None:
     """Run the demonstration; leaves `ct/`, `truth.dcm`, `rtstruct.dcm`, `result.json`, `preview.png` in `out`.
 
     Raises:
@@ -46,7 +46,7 @@ def run_demo(out: Path, *, seed: int, passes: int) -> None:
     system = PlanningSystem(AE_TITLE, port=free_port("127.0.0.1"), folder=out / "received")
     with system.listening(), _penumbra(out / "data", system, passes=passes) as state:
         terminal.errors.print(f"Penumbra runs: REST {state['api_port']}, DICOM {state['dicom_port']}")
-        _draw(out, seed)
+        _draw(out, seed, matrix)
         sent = time.perf_counter()
         count = system.send(
             sorted((out / "ct").glob("*.dcm")), port=state["dicom_port"], called=state["ae_title"]
@@ -100,12 +100,12 @@ def _penumbra(data: Path, node: PlanningSystem, *, passes: int) -> Iterator[dict
         process.wait(timeout=READY_TIMEOUT_S)
 
 
-def _draw(out: Path, seed: int) -> None:
+def _draw(out: Path, seed: int, matrix: int) -> None:
     """Draw the phantom patient and lay its files where the demonstration promises them."""
     from worker.phantom_case import write_phantom_case  # numpy and SimpleITK only when needed
 
     with terminal.progress_bar("drawing a phantom patient") as advance:
-        case = write_phantom_case(out, seed=seed, index=0)
+        case = write_phantom_case(out, seed=seed, index=0, matrix=matrix)
         (case / "ct").rename(out / "ct")
         (case / "truth.dcm").rename(out / "truth.dcm")
         case.rmdir()

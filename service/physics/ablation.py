@@ -24,8 +24,8 @@ FAST_NETWORK: dict[str, Any] = {
     "width": 4,
     "voi_size_zyx": (24, 40, 40),
     "spacing_zyx_mm": (5.0, 3.0, 3.0),
-    "steps": 6,
-    "epoch_steps": 3,
+    "steps": 2,
+    "epoch_steps": 1,
 }
 
 

@@ -12,8 +12,9 @@ from pydicom import dcmread
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
-    command = [sys.executable, "-m", "service.cli", "demo", "--out", str(out), "--passes", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-m", "service.cli", "demo", "--out", str(out)]
+    options = ["--passes", "2", "--matrix", "192"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     return out, done.stdout
 

@@ -1,6 +1,7 @@
 """Harder phantoms: each scenario shows what it promises, and changes nothing else about the man."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def coarse(patient, index, *, seed=SEED):
     return Lattice(shape_zyx=tuple(shape), spacing_zyx_mm=SPACING_ZYX_MM, origin_zyx_mm=fine.origin_zyx_mm)
 
 
+@cache
 def seen(name, index):
     """Patient, tissue map and image of a case, on a coarse lattice."""
     patient, _ = scenario(name).draw(SEED, index, matrix=MATRIX)

@@ -77,26 +77,33 @@ def killed_after(epochs):
     return report
 
 
-def test_a_resumed_run_takes_the_same_steps(cohort, tmp_path):
-    recipe = replace(TINY, steps=8)
-    train_network(recipe, cohort, tmp_path / "whole", seed=0)
+TWO_EPOCHS = replace(TINY, steps=8)
+
+
+@pytest.fixture(scope="module")
+def whole(cohort, tmp_path_factory):
+    """Two epochs without a break."""
+    folder = tmp_path_factory.mktemp("whole")
+    train_network(TWO_EPOCHS, cohort, folder, seed=0)
+    return folder
+
+
+def test_a_resumed_run_takes_the_same_steps(cohort, whole, tmp_path):
     with pytest.raises(Killed):
-        train_network(recipe, cohort, tmp_path / "cut", seed=0, report=killed_after(1))
-    train_network(recipe, cohort, tmp_path / "cut", seed=0)
-    assert same_state(tmp_path / "whole", tmp_path / "cut")
-    assert same_history(tmp_path / "whole", tmp_path / "cut")
+        train_network(TWO_EPOCHS, cohort, tmp_path, seed=0, report=killed_after(1))
+    train_network(TWO_EPOCHS, cohort, tmp_path, seed=0)
+    assert same_state(whole, tmp_path)
+    assert same_history(whole, tmp_path)
 
 
 @pytest.mark.parametrize("file", ["best.safetensors", "progress.json", "state.safetensors"])
-def test_a_kill_between_two_files_of_a_checkpoint_loses_nothing(cohort, tmp_path, monkeypatch, file):
-    recipe = replace(TINY, steps=8)
-    train_network(recipe, cohort, tmp_path / "whole", seed=0)
-    whole, place = Path.replace, itertools.count()
+def test_a_kill_between_two_files_of_a_checkpoint_loses_nothing(cohort, whole, tmp_path, monkeypatch, file):
+    unspoilt, place = Path.replace, itertools.count()
 
     def replace_file(self, target):
         if Path(target).name == file and next(place) == 1:  # of the second epoch
             raise Killed
-        return whole(self, target)
+        return unspoilt(self, target)
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", replace_file)
@@ -104,18 +111,18 @@ def test_a_kill_between_two_files_of_a_checkpoint_loses_nothing(cohort, tmp_path
         dice = iter((0.1, 0.2))
         patched.setattr(validation.Validation, "dice", lambda *_: next(dice))
         with pytest.raises(Killed):
-            train_network(recipe, cohort, tmp_path / "cut", seed=0)
-    (tmp_path / "cut" / "progress.json").write_text(  # the true Dice of the first epoch
+            train_network(TWO_EPOCHS, cohort, tmp_path, seed=0)
+    (tmp_path / "progress.json").write_text(  # the true Dice of the first epoch
         json.dumps(
             {
                 "step": 4,
-                "history": json.loads((tmp_path / "whole" / "progress.json").read_text())["history"][:1],
+                "history": json.loads((whole / "progress.json").read_text())["history"][:1],
             }
         )
     )
-    train_network(recipe, cohort, tmp_path / "cut", seed=0)
-    assert same_state(tmp_path / "whole", tmp_path / "cut")
-    assert same_history(tmp_path / "whole", tmp_path / "cut")
+    train_network(TWO_EPOCHS, cohort, tmp_path, seed=0)
+    assert same_state(whole, tmp_path)
+    assert same_history(whole, tmp_path)
 
 
 KILLED_PROCESS = """

@@ -13,13 +13,13 @@ from worker.bundle_info import find_bundles
 from worker.errors import NotCalibrated
 from worker.evaluation.case_scoring import score_case
 from worker.job_folder import JobRequest
-from worker.phantom_case import write_phantom_case
+from worker.phantom_case import case_name
 from worker.run_job import run
 from worker.settings import WorkerSettings
 
 app = typer.Typer()
 add_commands(app)
-ALPHA, PASSES = 0.4, 3  # two cases are enough
+ALPHA, PASSES = 0.4, 2  # two cases are enough
 
 
 def penumbra(*arguments):
@@ -35,10 +35,10 @@ def contoured(case, out, *, bundles, bounds, passes=PASSES):
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory):
+def cases(phantom_case, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cases")
-    case = write_phantom_case(folder, seed=31, index=0, matrix=160)
-    shutil.copytree(case, folder / "case-0001")
+    for number in range(2):
+        shutil.copytree(phantom_case, folder / case_name(number))
     return folder
 
 
@@ -87,15 +87,15 @@ def test_a_record_holds_from_as_many_passes_on_as_it_was_made_with(cases, out, t
     assert outcome.state == "rejected" and document["reason"]["code"] == NotCalibrated.code
 
 
-def test_a_clinics_own_bundle_is_the_one_that_is_calibrated(cases, out, tmp_path, monkeypatch):
-    shutil.copytree(out / "measured", tmp_path / "out" / "measured")
+def test_a_clinics_own_bundle_is_the_one_that_is_calibrated(cases, tmp_path, monkeypatch):
+    shutil.copytree(cases / case_name(0), tmp_path / "cases" / case_name(0))
     shutil.copytree(find_bundles()["phantom-small"], tmp_path / "bundles" / "clinic")
     monkeypatch.setenv("PENUMBRA_BUNDLES_DIR", str(tmp_path / "bundles"))
-    options = ("--passes", PASSES, "--alpha", ALPHA, "--jobs", 1, "--bundle", "clinic", "--in-place")
-    done = penumbra("calibrate", cases, "--out", tmp_path / "out", *options)
+    options = ("--passes", 1, "--alpha", 0.5, "--jobs", 1, "--bundle", "clinic", "--in-place")
+    done = penumbra("calibrate", tmp_path / "cases", "--out", tmp_path / "out", *options)
     assert done.exit_code == 0, done.output
     record = load_bundle(tmp_path / "bundles" / "clinic").manifest.calibration
-    assert record.not_contoured == 0 and record.cases == 2
+    assert record.not_contoured == 0 and record.cases == 1
 
 
 def test_a_wider_promise_needs_more_cases(cases, tmp_path):

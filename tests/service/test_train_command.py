@@ -46,47 +46,51 @@ def penumbra(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def test_from_prepared_cases_to_a_bundle(cases, tmp_path, monkeypatch):
-    monkeypatch.setitem(recipes.RECIPES, "small", TINY)
-    command = ("train", "--out", tmp_path, "--cases", cases, "--jobs", 1, "--device", "cpu")
-    monkeypatch.setattr("sys.argv", ["penumbra", *map(str, command)])
-    with monkeypatch.context() as patched:  # the pool is not the subject here, and slow to start
-        patched.setattr(training_pool, "training_pool", ThreadPoolExecutor)
-        some = penumbra(*command, "--networks", "CTV,Rectum")
-    assert some.exit_code == 0, some.output
-    assert not (tmp_path / "Bladder").exists()
-    assert not (tmp_path / "cohort-small").exists()
+@pytest.fixture(scope="module")
+def trained(cases, tmp_path_factory):
+    """A run folder: two networks first, then the others in processes of their own."""
+    out = tmp_path_factory.mktemp("trained")
+    command = ("train", "--out", out, "--cases", cases, "--jobs", 1, "--device", "cpu")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(recipes.RECIPES, "small", TINY)
+        patched.setattr("sys.argv", ["penumbra", *map(str, command)])
+        with patched.context() as still:  # the pool is not the subject here, and slow to start
+            still.setattr(training_pool, "training_pool", ThreadPoolExecutor)
+            some = penumbra(*command, "--networks", "CTV,Rectum")
+        assert some.exit_code == 0, some.output
+        assert not (out / "Bladder").exists()
+        assert not (out / "cohort-small").exists()
+        whole = penumbra(*command)
+        assert whole.exit_code == 0, whole.output
+    return out
 
-    whole = penumbra(*command)
-    assert whole.exit_code == 0, whole.output
-    bundle = load_bundle(tmp_path / "cohort-small")
+
+def test_from_prepared_cases_to_a_bundle(trained):
+    bundle = load_bundle(trained / "cohort-small")
     training = bundle.manifest.training
     assert (training["training_cases"], training["validation_cases"]) == (3, 1)
     assert training["cohort"] == "prepared cases"
-    assert str(training["command"]).startswith(f"penumbra train --out {tmp_path}")
+    assert str(training["command"]).startswith(f"penumbra train --out {trained}")
     assert (training["steps Localizer"], training["steps CTV"]) == (4, 2)
     assert "clinic" in bundle.manifest.description
     assert bundle.manifest.intended_use == "research-phantom"
 
-    assert (tmp_path / "curves.png").stat().st_size > 1000
-    histories = [json.loads((tmp_path / n.name / "progress.json").read_text()) for n in TINY.networks]
+    assert (trained / "curves.png").stat().st_size > 1000
+    histories = [json.loads((trained / n.name / "progress.json").read_text()) for n in TINY.networks]
     assert [len(each["history"]) for each in histories] == [2] * len(TINY.networks)
-    assert list((tmp_path / "tensorboard" / "CTV").glob("events.out.tfevents.*"))
+    assert list((trained / "tensorboard" / "CTV").glob("events.out.tfevents.*"))
 
 
-def test_a_bundle_is_trained_on(cases, tmp_path, monkeypatch):
+def test_a_bundle_is_trained_on(cases, trained, tmp_path, monkeypatch):
     """With no learning rate the weights stay: what comes out is what it began with, and the manifest says so."""
     still = replace(TINY, networks=tuple(replace(n, learning_rate=0.0) for n in TINY.networks))
-    monkeypatch.setitem(recipes.RECIPES, "small", TINY)
     monkeypatch.setattr(training_pool, "training_pool", ThreadPoolExecutor)
-    first = penumbra("train", "--out", tmp_path / "first", "--cases", cases, "--device", "cpu")
-    assert first.exit_code == 0, first.output
-    monkeypatch.setenv("PENUMBRA_BUNDLES_DIR", str(tmp_path / "first"))
+    monkeypatch.setenv("PENUMBRA_BUNDLES_DIR", str(trained))
     monkeypatch.setitem(recipes.RECIPES, "small", still)
     options = ("--begin-with", "cohort-small", "--share", 0.5, "--device", "cpu")
-    second = penumbra("train", "--out", tmp_path / "second", "--cases", cases, *options)
-    assert second.exit_code == 0, second.output
-    before, after = (load_bundle(tmp_path / which / "cohort-small") for which in ("first", "second"))
+    done = penumbra("train", "--out", tmp_path, "--cases", cases, *options)
+    assert done.exit_code == 0, done.output
+    before, after = (load_bundle(out / "cohort-small") for out in (trained, tmp_path))
     assert "steps: Localizer 4, CTV 2" in str(after.manifest.training["begun_with"])
     assert after.manifest.training["steps Localizer"] == 2
     for name in before.networks:

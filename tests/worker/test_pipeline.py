@@ -17,7 +17,7 @@ from worker.errors import Cancelled, NoPelvis, ResultImplausible
 from worker.evaluation.case_scoring import score_case
 from worker.grid import Grid
 from worker.job_folder import JobRequest
-from worker.phantom_case import truth_name, write_phantom_case
+from worker.phantom_case import truth_name
 from worker.pipeline import segment
 from worker.plausibility import check_result
 from worker.review_document import read_review
@@ -26,7 +26,6 @@ from worker.run_job import run
 from worker.series import read_series
 from worker.slice_pack import read_slice
 
-SEED, INDEX, MATRIX = 31, 0, 224
 LEAST_DSC = {
     "Bladder": 0.85,
     "Rectum": 0.8,
@@ -42,8 +41,8 @@ def silent(_report):
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory) -> Path:
-    return write_phantom_case(tmp_path_factory.mktemp("phantom"), seed=SEED, index=INDEX, matrix=MATRIX)
+def case(phantom_case) -> Path:
+    return phantom_case
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +57,28 @@ def bundle():
 
 @pytest.fixture(scope="module")
 def once(series, bundle):
-    """One pass, and the percents that were reported on the way."""
+    """One pass, and the percents that were reported on the way.
+
+    By the bundle's record no bladder was ever as unsure as this one is (a single pass agrees with itself), and every
+    rectum more so.
+    """
+    record = bundle.manifest.calibration
+    least = {"Bladder": 1.1, "Rectum": 0.0}
+    quality = record.quality | {
+        name: record.quality["Bladder"].model_copy(
+            update={"quality": (low, 1.2), "dsc": (0.5, 0.9), "low": (0.4, 0.8), "high": (0.9, 1.0)}
+        )
+        for name, low in least.items()
+    }
+    manifest = bundle.manifest.model_copy(
+        update={"calibration": record.model_copy(update={"quality": quality})}
+    )
     percents = []
     result = segment(
-        series, bundle, sampling=Sampling(passes=1), progress=lambda r: percents.append(r.percent)
+        series,
+        replace(bundle, manifest=manifest),
+        sampling=Sampling(passes=1),
+        progress=lambda r: percents.append(r.percent),
     )
     return result, percents
 
@@ -69,7 +86,7 @@ def once(series, bundle):
 @pytest.fixture(scope="module")
 def done(case, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("done")
-    request = JobRequest(job_id="one", series_instance_uid="", passes=3)
+    request = JobRequest(job_id="one", series_instance_uid="", passes=2)
     assert run(request, case / "ct", out, progress=silent).state == "done"
     return out
 
@@ -124,13 +141,14 @@ def test_the_same_seed_gives_the_same_contours_and_another_does_not(series, bund
     assert first.structures[0].mean.tobytes() != other.structures[0].mean.tobytes()
 
 
-def test_a_patient_who_lay_the_other_way_gets_the_same_contours(series, bundle, once, tmp_path):
-    """The same voxels, stored as for a prone patient scanned feet first: same millimetres, same contours."""
+def test_a_patient_who_lay_the_other_way_and_elsewhere_gets_the_same_contours(series, bundle, once, tmp_path):
+    """The same voxels, stored as for a prone patient scanned feet first, and with the scanner's origin far away."""
     grid = series.grid
+    corner = grid.to_patient((grid.size_xyz[0] - 1, 0, grid.size_xyz[2] - 1))
     turned = Grid(
         size_xyz=grid.size_xyz,
         spacing_mm=grid.spacing_mm,
-        origin_mm=tuple(float(v) for v in grid.to_patient((grid.size_xyz[0] - 1, 0, grid.size_xyz[2] - 1))),
+        origin_mm=tuple(float(v) for v in corner + (371.3, -214.7, 1802.1)),
         direction=(-1, 0, 0, 0, 1, 0, 0, 0, -1),
         frame_of_reference_uid=grid.frame_of_reference_uid,
     )
@@ -146,18 +164,6 @@ def test_a_patient_who_lay_the_other_way_gets_the_same_contours(series, bundle, 
     for straight, back in zip(once[0].structures, turned_result.structures, strict=True):
         flipped = back.mean[::-1, :, ::-1]
         assert dice(straight.mean >= 0.5, flipped >= 0.5) > 0.995, straight.name
-
-
-def test_contours_follow_the_patient_wherever_the_scanners_origin_is(series, bundle, once):
-    grid = series.grid
-    offset = (371.3, -214.7, 1802.1)
-    origin = tuple(o + d for o, d in zip(grid.origin_mm, offset, strict=True))
-    moved = replace(
-        series, grid=replace(grid, origin_mm=origin), slice_positions_mm=series.slice_positions_mm + offset
-    )
-    there = segment(moved, bundle, sampling=Sampling(passes=1), progress=silent)
-    for one, other in zip(once[0].structures, there.structures, strict=True):
-        assert dice(one.mean >= 0.5, other.mean >= 0.5) > 0.999, one.name
 
 
 def test_a_job_can_be_stopped_between_passes(series, bundle):
@@ -215,20 +221,7 @@ def test_an_unusual_volume_is_a_finding(once):
     assert "unusual-volume" in codes and codes <= {"unusual-volume", "unusual-hu", "unusual-place"}
 
 
-@pytest.mark.parametrize(("least", "noted"), [(0.9999, True), (0.0, False)])
-def test_passes_that_disagree_more_than_calibration_ever_saw_are_a_finding(series, bundle, least, noted):
-    record = bundle.manifest.calibration
-    seen = record.quality["Bladder"].model_copy(
-        update={"quality": (least, 1.0), "dsc": (0.5, 0.9), "low": (0.4, 0.8), "high": (0.9, 1.0)}
-    )
-    record = record.model_copy(update={"quality": {**record.quality, "Bladder": seen}})
-    manifest = bundle.manifest.model_copy(update={"calibration": record})
-    result = segment(
-        series,
-        replace(bundle, manifest=manifest),
-        sampling=Sampling(passes=3),
-        progress=silent,
-        bounds="paper",
-    )
-    about = [f.message for f in result.findings if f.code == "unlike-calibration" and "Bladder" in f.message]
-    assert bool(about) is noted
+def test_passes_that_disagree_more_than_calibration_ever_saw_are_a_finding(once):
+    about = [f.message for f in once[0].findings if f.code == "unlike-calibration"]
+    assert any("Bladder" in message for message in about)
+    assert not any("Rectum" in message for message in about)

@@ -22,7 +22,6 @@ from models.training.cases import CASE_SPACING_ZYX_MM, load_case
 from models.training.examples import voi_example
 from worker.ct_writer import write_ct_series
 from worker.patient_study import ObjectIdentity
-from worker.phantom_case import write_phantom_case
 from worker.prepare import OutputInSource, prepare
 from worker.prepare_case import Settings, training_case, working_grid
 from worker.prepare_roi_map import read_roi_map
@@ -509,16 +508,14 @@ def moved(contour, dx: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def phantom(tmp_path_factory) -> SimpleNamespace:
+def phantom(phantom_case, tmp_path_factory) -> SimpleNamespace:
     """A phantom as DICOM, prepared."""
-    folder = tmp_path_factory.mktemp("phantom")
-    source = write_phantom_case(folder / "source", seed=11, index=2, matrix=256)
-    report = run(folder / "source", folder / "out")
-    return SimpleNamespace(source=source, out=folder / "out", report=report)
+    out = tmp_path_factory.mktemp("phantom") / "out"
+    return SimpleNamespace(source=phantom_case, out=out, report=run(phantom_case, out))
 
 
 def test_a_prepared_phantom_is_the_phantom(phantom) -> None:
-    """Against the analytic shapes on the working grid, though the CT has pixels of 2 mm."""
+    """Against the analytic shapes on the working grid, though the CT has pixels of 3 mm."""
     (record,) = phantom.report.cases
     assert record.training, record.reason
     loaded = load_case(phantom.out / "cases" / f"{record.case}.npz")
@@ -528,9 +525,10 @@ def test_a_prepared_phantom_is_the_phantom(phantom) -> None:
     lattice = Lattice(
         shape_zyx=grid.shape_zyx, spacing_zyx_mm=CASE_SPACING_ZYX_MM, origin_zyx_mm=grid.origin_mm[::-1]
     )
-    truth = draw_patient(11, 2).truth(lattice)
+    truth = draw_patient(31, 0).truth(lattice)
     scores = {name: round(dice(loaded.mask(name), truth[name] < 0), 4) for name in NAMES}
-    assert min(scores.values()) >= 0.97, scores
+    assert scores["PenileBulb"] >= 0.95, scores  # it is four pixels wide
+    assert min(scores[name] for name in NAMES if name != "PenileBulb") >= 0.97, scores
 
 
 def rasterise_shapes(path: Path, series) -> dict:

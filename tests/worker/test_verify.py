@@ -383,10 +383,11 @@ def mutated(content: bytes, random: np.random.Generator) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_mutated_files_are_verified_or_refused(little, tmp_path):
+@pytest.mark.parametrize("count", [70, pytest.param(400, marks=pytest.mark.slow)])
+def test_mutated_files_are_verified_or_refused(little, tmp_path, count):
     random = np.random.default_rng(20)
     outcomes = {"verified": 0, "refused": 0}
-    for number in range(200):
+    for number in range(count):
         path = tmp_path / "rs.dcm"
         path.write_bytes(mutated(little.content, random))
         try:
@@ -395,4 +396,4 @@ def test_mutated_files_are_verified_or_refused(little, tmp_path):
         except Rejected as reason:
             assert reason.message and reason.remedy, number
             outcomes["refused"] += 1
-    assert outcomes["verified"] > 100
+    assert outcomes["verified"] > count / 2

@@ -7,7 +7,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
-from worker.phantom_case import write_phantom_case
 from worker.vendor_contours import read_structure_set
 from worker.vendor_images import IDENTITY
 from worker.verify import verify
@@ -86,7 +85,6 @@ def test_on_anothers_ct_every_link_is_missed(shared_data, name):
         assert len(value) < 4 or value not in text
 
 
-def test_a_phantoms_truth_is_clean(tmp_path):
-    case = write_phantom_case(tmp_path, seed=5, index=0, matrix=128)
-    verification = verify(case / "truth.dcm", case / "ct")
+def test_a_phantoms_truth_is_clean(phantom_case):
+    verification = verify(phantom_case / "truth.dcm", phantom_case / "ct")
     assert verification.clean, verification.objections
