@@ -45,6 +45,8 @@ ABOVE_EACH_OTHER: Final = (
     ("CTV", "PenileBulb", 0.0),
 )
 CONTRAST_HU: Final = USUAL_HU["Bladder"][1]
+NEARLY_EMPTY_CC: Final = 60.0
+"""The cohort's bladders are meant to have 60 to 600 cc; patients are planned with a comfortably filled one."""
 
 
 def check_result(result: Result) -> tuple[Finding, ...]:
@@ -71,6 +73,12 @@ def _of_structure(s: StructureResult, mask: NDArray[np.bool_], result: Result) -
     if not low <= cc <= high:
         text = f"{s.name} has {cc:.1f} cc; {low:g} to {high:g} cc are usual. Check its contours."
         yield Finding(code="unusual-volume", message=text)
+    elif s.name == "Bladder" and cc < NEARLY_EMPTY_CC:
+        text = (
+            f"The Bladder has {cc:.0f} cc: it seems nearly empty, which the networks have seldom seen and which is "
+            "easily contoured too large. Check its contours."
+        )
+        yield Finding(code="nearly-empty-bladder", message=text)
     if not mask.any():
         return
     hu = float(result.series.hu[mask].mean())

@@ -91,6 +91,11 @@ def test_a_tiny_structure_is_named(make):
     assert ("unusual-volume", "Bladder") in findings(make(sizes={"Bladder": 10}))
 
 
+def test_a_nearly_empty_bladder_is_named_and_a_filled_one_is_not(make):
+    assert findings(make(sizes={"Bladder": 23})) == {("nearly-empty-bladder", "Bladder")}  # 51 cc
+    assert findings(make(sizes={"Bladder": 26})) == set()  # 74 cc
+
+
 @pytest.mark.parametrize("direction", [UP, DOWN])
 @pytest.mark.parametrize(("slices", "cut"), [(60, set()), (40, {"PenileBulb"})])
 def test_a_structure_that_the_scan_cuts_is_named_with_the_end(make, direction, slices, cut):
