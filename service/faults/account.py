@@ -101,6 +101,12 @@ def jobs_of(system: System, series_uid: str) -> Sequence[JobRecord]:
         return session.scalars(query).all()
 
 
+def passes_of(system: System, series_uid: str) -> int:
+    """How many passes of the series' running job are done; 0 where none runs."""
+    jobs = jobs_of(system, series_uid)
+    return jobs[-1].passes_done if jobs and jobs[-1].state == "running" else 0
+
+
 def _done(system: System, series_uid: str, count: int) -> bool:
     return any(job.instance_count == count for job in _standing(system, series_uid))
 

@@ -10,7 +10,7 @@ import httpx
 from pydicom import Dataset
 from sqlalchemy import func, select
 
-from service.faults.account import Account, jobs_of, settle
+from service.faults.account import Account, jobs_of, passes_of, settle
 from service.faults.clients import Receiver, Sender
 from service.faults.moved_clock import MovedClock
 from service.faults.small_series import make_series
@@ -74,7 +74,7 @@ class _Scene:
         uid = self.send()
         eventually(lambda: delivery_of(self.system, uid, "waiting"), what="a delivery that waits")
         running = self.send()
-        eventually(lambda: _passes(self.system, running) > 2, what="the middle of a job")
+        eventually(lambda: passes_of(self.system, running) > 2, what="the middle of a job")
         self.send()
 
 
@@ -115,11 +115,6 @@ def delivered(system: System, count: int) -> bool:
     with system.database.read() as session:
         query = select(func.count()).where(DeliveryRecord.state == "delivered")
         return session.scalar(query) == count
-
-
-def _passes(system: System, series_uid: str) -> int:
-    jobs = jobs_of(system, series_uid)
-    return jobs[-1].passes_done if jobs and jobs[-1].state == "running" else 0
 
 
 def _status(system: System, token: str) -> int:

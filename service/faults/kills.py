@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.faults.account import Account, jobs_of, settle
+from service.faults.account import Account, jobs_of, passes_of, settle
 from service.faults.clients import Receiver, Sender
 from service.faults.small_series import make_series
 from service.faults.system import System, eventually, running_system
@@ -80,7 +80,7 @@ def measure_recovery(folder: Path, kills: int, *, part: str) -> list[float]:
             series = make_series(SLICES, seed=number)
             sender.send_until_taken(series, system.dicom_port)
             uid = str(series[0].SeriesInstanceUID)
-            eventually(lambda uid=uid: _passes(system, uid) > 2, what="the middle of a job")  # type: ignore[misc]
+            eventually(lambda uid=uid: passes_of(system, uid) > 2, what="the middle of a job")  # type: ignore[misc]
             attempts = jobs_of(system, uid)[-1].attempts
             system.kill(part)
             start = time.monotonic()
@@ -91,8 +91,3 @@ def measure_recovery(folder: Path, kills: int, *, part: str) -> list[float]:
             seconds.append(time.monotonic() - start)
             eventually(lambda uid=uid: jobs_of(system, uid)[-1].state == "done", what="the job's end")  # type: ignore[misc]
     return sorted(seconds)
-
-
-def _passes(system: System, series_uid: str) -> int:
-    jobs = jobs_of(system, series_uid)
-    return jobs[-1].passes_done if jobs and jobs[-1].state == "running" else 0
