@@ -1,6 +1,10 @@
 """The short form of `penumbra bench faults`: one system, mistreated in turn, and whether the count would notice."""
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from typer.testing import CliRunner
 from service.faults import associations, hostile, surroundings
 from service.faults.account import count_lost, count_up
 from service.faults.clients import Receiver, Sender
+from service.faults.moved_clock import MovedClock
 from service.faults.rows import BEGIN, END, Row, write_rows
 from service.faults.run import FAULTS, UnknownFault, run_faults
 from service.faults.small_series import make_series
@@ -118,6 +123,19 @@ def test_a_row_replaces_its_elder_and_leaves_the_others(tmp_path):
     assert text.startswith("before\n") and text.endswith("after\n")
     assert "old" not in text
     assert text.index("P2 | kills | **broken:** 1 lost") < text.index("P10 | bombs | new")
+
+
+def test_a_clock_is_set_for_its_own_processes_alone(tmp_path):
+    clock = MovedClock(tmp_path / "clock")
+    code = "import time; print(time.time(), flush=True); input(); print(time.time(), time.monotonic())"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {**os.environ, **clock.environment()}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as process:
+        assert float(process.stdout.readline()) == pytest.approx(time.time(), abs=60)
+        clock.move(-5 * 3600)
+        later, steady = map(float, process.communicate("\n")[0].split())
+    assert later == pytest.approx(clock.now(), abs=60) == time.time() - 5 * 3600
+    assert steady == pytest.approx(time.monotonic(), abs=60)
 
 
 def test_faults_are_called_by_name():
