@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FAST_CASES: dict[str, Any] = {"training_cases": 1, "validation_cases": 1, "held_out_cases": 2}
 FAST_NETWORK: dict[str, Any] = {
     "width": 4,
-    "voi_size_zyx": (24, 40, 40),
+    "voi_size_zyx": (24, 24, 24),
     "spacing_zyx_mm": (5.0, 3.0, 3.0),
     "steps": 2,
     "epoch_steps": 1,

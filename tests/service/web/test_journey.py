@@ -17,8 +17,6 @@ import pytest
 from playwright.sync_api import Page, expect
 from pydicom import dcmread
 
-from worker.phantom_case import write_phantom_case
-
 TOKEN = "a-token-for-the-journey"
 NAME = "<script>alert(1)</script>^Test"
 CONTOURED_MS = 300_000
@@ -71,9 +69,8 @@ def _ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> dict[str,
     raise AssertionError(log.read_text())
 
 
-def zipped_phantom(folder: Path) -> bytes:
-    """A small phantom whose patient has a hostile name."""
-    case = write_phantom_case(folder, seed=31, index=0, matrix=128)
+def zipped(case: Path) -> bytes:
+    """The CT of a phantom, with a patient who has a hostile name."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted((case / "ct").iterdir()):
@@ -85,13 +82,13 @@ def zipped_phantom(folder: Path) -> bytes:
     return packed.getvalue()
 
 
-def test_from_a_zip_to_a_verdict(served: Served, page: Page, tmp_path: Path) -> None:
+def test_from_a_zip_to_a_verdict(served: Served, page: Page, phantom_case: Path) -> None:
     page.goto(served.url)
     page.get_by_label("API token").fill(TOKEN)
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator("#connection")).to_have_text("live")
 
-    archive = {"name": "ct.zip", "mimeType": "application/zip", "buffer": zipped_phantom(tmp_path)}
+    archive = {"name": "ct.zip", "mimeType": "application/zip", "buffer": zipped(phantom_case)}
     page.locator("#files").set_input_files(archive)
     row = page.locator("#jobs tr")
     expect(row).to_contain_text("<script>alert(1)</script>")
