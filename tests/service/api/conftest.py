@@ -71,9 +71,9 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, empty_database: Path) -> ServiceSettings:
+def settings(tmp_path: Path, empty_database: Path, database_url: str | None) -> ServiceSettings:
     shutil.copytree(empty_database, tmp_path / "data")
-    return ServiceSettings(data_dir=tmp_path / "data", min_free_bytes=0)
+    return ServiceSettings(data_dir=tmp_path / "data", database_url=database_url, min_free_bytes=0)
 
 
 @pytest.fixture(scope="session")

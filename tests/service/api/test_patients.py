@@ -85,6 +85,7 @@ def test_a_patients_id_of_digits_with_dashes_or_dots_is_no_uid(ask, series, pati
     assert listed(ask, q=patient_id) == [job["id"]]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it counts SQLite's steps
 def test_a_search_does_not_read_every_slice_of_every_series(settings, worker, series, tmp_path) -> None:
     (tmp_path / "one.dcm").write_bytes(series[0])
     stage = SimpleNamespace(settings=settings, database=worker.database)

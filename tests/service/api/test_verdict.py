@@ -170,6 +170,7 @@ def test_the_table_holds_what_counts_beside_what_penumbra_had_said(ask, done, se
     assert [r["grade"] for r in everything] == ["usable-as-is", "minor", "major", "taken-back"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL is asked for a turn besides
 def test_the_table_is_one_question_however_many_verdicts(ask, done, settings, tmp_path):
     for note in ("a", "b", "c"):
         put(ask, done, ("CTV", "major", note), ("Bladder", "minor", note))
