@@ -30,6 +30,7 @@ CHECKS = [
 ]
 ENDLESS = "/api/v1/events"  # a stream that does not end by itself
 LOCAL = {"Host": "127.0.0.1"}
+WAIT_S = 120  # a busy machine is not a hanging server
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def requests_made_from(operations, examples):
         def ask(case):
             nonlocal made
             made += 1
-            case.call_and_validate(checks=CHECKS, headers=LOCAL)
+            case.call_and_validate(checks=CHECKS, headers=LOCAL, timeout=WAIT_S)
 
         ask()
 
