@@ -54,15 +54,20 @@ def export(
     out: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
     after: Annotated[int, typer.Option(min=0, help="Only events after this number.")] = 0,
 ) -> None:
-    """Write the log as DICOM audit messages (PS3.15 A.5), in XML. Example: penumbra audit export log.xml."""
+    """Write the log as DICOM audit messages (PS3.15 A.5), in XML; this export is an event in it too.
+
+    Example: penumbra audit export log.xml
+    """
+    from service import audit
     from service.audit_dicom import write_messages
 
+    if out.exists():
+        raise typer.BadParameter(f"{out} exists already", param_hint="OUT")
     database = _database()
-    with acting(command_line()), database.write() as session, out.open("xb") as stream:
-        from service import audit
-
+    with acting(command_line()), database.write() as session:  # before the first row, which it is the last of
+        audit.record(session, audit.Action.AUDIT_READ, subject="export", after=after)
+    with database.read() as session, out.open("xb") as stream:
         count = write_messages(session, stream, after=after)
-        audit.record(session, audit.Action.AUDIT_READ, subject="export", after=after, events=count)
     terminal.output.print(f"{count} events written to {out}", markup=False)
 
 

@@ -46,17 +46,31 @@ class Endurance:
     looks: tuple[Usage, Usage, Usage]
     series: tuple[int, int]
 
-    def growing(self) -> Iterator[str]:
-        """What grows without end, in words; nothing if all is well."""
+    def findings(self) -> Iterator[str]:
+        """What grows without end, and who died and came back, in words; nothing if all is well."""
+        yield from self._growing()
+        yield from self._replaced()
+
+    def _growing(self) -> Iterator[str]:
         start, half, end = (look.processes for look in self.looks)
         for part in sorted(start.keys() & half.keys() & end.keys()):
             for what, tolerated in zip(Held._fields, TOLERATED, strict=True):
                 before, middle, after = (getattr(each[part], what) for each in (start, half, end))
                 if after - middle > max(tolerated, LEVELS_OFF * (middle - before)):
                     yield f"{what} of {part}: {before}, {middle}, {after}"
+        if len(end) > max(len(half), len(start)):
+            yield f"processes: {len(start)}, {len(half)}, {len(end)}"
         first, second = self.disk_per_series
         if (second - DISK_RATIO * first) * self.series[1] > DISK_BYTES:
             yield f"disk per series: {first:.0f}, {second:.0f} bytes"
+
+    def _replaced(self) -> Iterator[str]:
+        """A process that is another one than before, or gone: whatever it had gathered went with it."""
+        pids = [look.pids for look in self.looks]
+        for part in sorted(pids[0]):
+            found = [each.get(part) for each in pids]
+            if len(set(found)) > 1:
+                yield f"{part} did not live through it: process {', '.join(map(str, found))}"
 
     @property
     def disk_per_series(self) -> tuple[float, float]:
@@ -66,8 +80,8 @@ class Endurance:
 
     @property
     def kept(self) -> bool:
-        """Nothing grows without end, and nothing was lost or doubled."""
-        return self.account.kept and not any(self.growing())
+        """Nothing grows without end, nothing died, and nothing was lost or doubled."""
+        return self.account.kept and not any(self.findings())
 
     def rows(self) -> list[list[str]]:
         """One row per process: memory in MB, descriptors and threads, each at the start, half and end."""
@@ -84,10 +98,13 @@ class Endurance:
         """The figures in words."""
         first, second = self.disk_per_series
         most = ", ".join(f"{what} {self._most(what)}" for what in Held._fields)
-        grows = "; ".join(self.growing()) or "nothing grows without end"
+        count = len(self.looks[2].processes)
+        found = (
+            "; ".join(self.findings()) or f"nothing grows without end, all {count} processes lived through it"
+        )
         return (
             f"{self.minutes:g} minutes: {self.account}; most that one process gained in the second half: {most}; "
-            f"disk {first / 1e3:.0f} kB a series, then {second / 1e3:.0f}; {grows}"
+            f"disk {first / 1e3:.0f} kB a series, then {second / 1e3:.0f}; {found}"
         )
 
     def _most(self, what: str) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from service.faults.processes import children_of
 from service.probes import free_port
 from worker.errors import Failed
 
@@ -104,11 +105,12 @@ class Postgres:
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._server is not None  # noqa: S101 - for the type checker
-        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
-        os.kill(self._server.pid, number)  # first, so that it starts no more of them
-        for child in children.read_text().split():
+        if self._server.poll() is not None:  # its number may be another's by now
+            return
+        self._server.send_signal(number)  # first, so that it starts no more of them
+        for child in children_of(self._server.pid):
             with suppress(ProcessLookupError):
-                os.kill(int(child), number)
+                os.kill(child, number)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from service.faults.needs import need_second_host_name
 from service.faults.postgres import Postgres, running_postgres
 from service.faults.proxy import Proxy, wire_to
 from service.faults.redis_server import RedisServer, running_redis
@@ -113,7 +114,9 @@ def scaled_out(folder: Path, nodes: Mapping[str, int] | None = None, **options: 
 
     Raises:
         PostgresMissing: PostgreSQL is not installed.
+        RightsMissing: there can be no second host.
     """
+    need_second_host_name()
     with ExitStack() as stack:
         postgres = stack.enter_context(running_postgres())
         redis = stack.enter_context(running_redis(folder / "redis-server"))

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from service.broker import EmbeddedBroker
 from service.faults.account import Account, count_lost, settle
 from service.faults.clients import Sender
+from service.faults.needs import need_mounts
 from service.faults.small_series import make_series
 from service.faults.system import System, eventually
 
@@ -102,7 +103,12 @@ def fill_disk(system: System, ballast: Path) -> tuple[int, int, int, Account]:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int = 120) -> Iterator[Path]:
-    """A file system of so many megabytes, in memory (needs root)."""
+    """A file system of so many megabytes, in memory.
+
+    Raises:
+        RightsMissing: we may not mount it.
+    """
+    need_mounts()
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
     try:

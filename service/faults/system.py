@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from service.database import Database
 from service.faults.moved_clock import MovedClock
+from service.faults.processes import children_of, is_running
 from service.jobs import Jobs
 from service.settings import ServiceSettings
 from worker.errors import Failed
@@ -166,9 +167,8 @@ class System:
 
     def _computing(self) -> int | None:
         worker = self.pid("worker")
-        path = Path(f"/proc/{worker}/task/{worker}/children")
-        children = path.read_text().split() if worker is not None and path.exists() else []
-        return int(children[0]) if children else None
+        children = [] if worker is None else children_of(worker)
+        return children[0] if children else None
 
 
 @contextmanager
@@ -186,12 +186,3 @@ def running_system(
         yield system
     finally:
         system.stop()
-
-
-def is_running(pid: int, *, parent: int | None = None) -> bool:
-    """Whether a process runs (and has that parent)."""
-    try:
-        state, found = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z" and parent in {None, int(found)}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from service.faults.account import jobs_of
 from service.faults.clients import Sender
+from service.faults.processes import is_running
 from service.faults.small_series import make_series
 from service.faults.stub_runner import POISON_SEED
-from service.faults.system import NotAsPromised, System, eventually, is_running, running_system
+from service.faults.system import NotAsPromised, System, eventually, running_system
 
 SLICES = 3
 NEVER_S = "600"

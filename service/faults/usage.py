@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from service.faults.processes import descendants_of
 from service.faults.system import System
 
 KIBIBYTE = 1024
@@ -29,6 +30,9 @@ class Usage:
     disk: dict[str, int] = field(default_factory=dict)
     """Bytes of the data folder, by its first level."""
 
+    pids: dict[str, int] = field(default_factory=dict)
+    """Their process ids, by the same names."""
+
     @property
     def disk_bytes(self) -> int:
         """Of all of it."""
@@ -38,10 +42,12 @@ class Usage:
 def usage_of(system: System) -> Usage:
     """Look at all processes of a running system. One that ends meanwhile is left out."""
     held: dict[str, Held] = {}
+    pids: dict[str, int] = {}
     for name, pid in _processes(system):
         with suppress(OSError):
             held[name] = _held(pid)
-    return Usage(processes=held, disk=_disk(system.data_dir))
+            pids[name] = pid
+    return Usage(processes=held, disk=_disk(system.data_dir), pids=pids)
 
 
 def _processes(system: System) -> Iterator[tuple[str, int]]:
@@ -49,15 +55,8 @@ def _processes(system: System) -> Iterator[tuple[str, int]]:
         yield "supervisor", system.process.pid
     for part, pid in sorted(system.state()["children"].items()):
         yield part, int(pid)
-        for number, child in enumerate(children_of(int(pid))):
+        for number, child in enumerate(descendants_of(int(pid))):
             yield f"{part} child" + (f" {number + 1}" if number else ""), child
-
-
-def children_of(pid: int) -> list[int]:
-    """Process ids of the children that the process's main thread started."""
-    with suppress(OSError):
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
 
 
 def _held(pid: int) -> Held:

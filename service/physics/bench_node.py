@@ -32,7 +32,11 @@ def faults(
     only: Annotated[str, typer.Option(help="Names of faults, by commas; all by default.")] = "",
     scale: Annotated[float, typer.Option(min=0.001, help="1: 200 kills, 5,000 malformed sessions.")] = 1.0,
 ) -> None:
-    """Break everything on purpose and count what was lost. Example: penumbra bench faults --scale 0.1."""
+    """Break everything on purpose and count what was lost. Example: penumbra bench faults --scale 0.1.
+
+    The rows of P16 need PostgreSQL, redis-server and root (a second host's name); that of the full disk needs root.
+    A row that cannot be tried says what is missing, and counts as broken.
+    """
     from service.faults.rows import write_rows
     from service.faults.run import run_faults
 
@@ -43,7 +47,7 @@ def faults(
         if out is not None:
             write_rows(out, [row])
     if broken:
-        terminal.errors.print(f"{broken} promises broken")
+        terminal.errors.print(f"{broken} promises broken or not tried")
         raise typer.Exit(1)
 
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import redis
 import yaml
+from pydicom import dcmread
 from sqlalchemy import event, insert, select
 
 from service.broker import server_binary
@@ -194,16 +195,22 @@ def test_a_database_that_restarts_and_a_broker_that_forgets_lose_and_double_noth
     sender.send_until_taken(after, settings.dicom_port)
     for series in (before, after):
         eventually_session(lambda series=series: states_of(jobs, series) == ["done"])
+        (job,) = whole_jobs(jobs, series)
+        eventually_session(lambda job=job: jobs.get(job.id).deliveries[0].state == "delivered")
         study = series[0].StudyInstanceUID
-        eventually_session(
-            lambda study=study: any(each.StudyInstanceUID == study for each in planning_system.received)
-        )
+        came = [each.SOPInstanceUID for each in planning_system.received if each.StudyInstanceUID == study]
+        assert came.count(dcmread(job.result_dir / "rtstruct.dcm").SOPInstanceUID) == 1
+        assert len(came) == len(set(came))
+
+
+def whole_jobs(jobs, series) -> list:
+    """The jobs for the whole series; what was sent slowly may have had one for less."""
+    found = [job for job in jobs.list().jobs if job.series_instance_uid == series[0].SeriesInstanceUID]
+    return [job for job in found if job.instance_count == len(series) and job.superseded_by is None]
 
 
 def states_of(jobs, series) -> list[str]:
-    """Of the jobs for the whole series; what was sent slowly may have had one for less."""
-    found = [job for job in jobs.list().jobs if job.series_instance_uid == series[0].SeriesInstanceUID]
-    return [job.state for job in found if job.instance_count == len(series) and job.superseded_by is None]
+    return [job.state for job in whole_jobs(jobs, series)]
 
 
 def test_every_part_is_still_there_and_ends_when_asked(parts) -> None:

@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 from typer.testing import CliRunner
 
-from service import actor, audit, cli
+from service import actor, audit, audit_dicom, cli
 from service.audit import Action
 from service.audit_anchor import Anchor
 from service.audit_chain import verify
@@ -115,7 +115,20 @@ def test_the_command_fails_where_an_anchor_is_missing(penumbra, database, settin
 def test_the_command_exports_and_that_is_an_event_too(penumbra, database, tmp_path):
     record(database, Action.ECHOED)
     out = tmp_path / "log.xml"
-    assert "1 events written" in penumbra("audit", "export", str(out)).output
-    assert len(etree.parse(out).getroot()) == 1
+    assert "2 events written" in penumbra("audit", "export", str(out)).output
+    echoed, export = etree.parse(out).getroot()
+    assert "export" in [each.get("ParticipantObjectID") for each in export], "itself is the last one"
     assert len(exported(database)) == 2
     assert penumbra("audit", "export", str(out)).exit_code != 0  # nothing is overwritten
+    assert len(exported(database)) == 2
+
+
+def test_others_write_while_a_long_log_is_exported(penumbra, database, tmp_path, monkeypatch):
+    def during(session, stream, **options):
+        record(database, Action.ECHOED)
+        return write_messages(session, stream, **options)
+
+    monkeypatch.setattr(audit_dicom, "write_messages", during)
+    done = penumbra("audit", "export", str(tmp_path / "log.xml"))
+    assert done.exit_code == 0, done.output
+    assert len(exported(database)) == 2

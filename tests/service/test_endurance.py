@@ -1,5 +1,7 @@
 """`penumbra bench endurance`: what is read is true, and what grows without end is told from what levels off."""
 
+import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,6 +11,8 @@ from typer.testing import CliRunner
 
 from service.faults.account import Account
 from service.faults.endurance import TOLERATED, Endurance
+from service.faults.processes import descendants_of
+from service.faults.system import eventually
 from service.faults.usage import Held, Usage, usage_of
 from service.physics.bench import bench
 
@@ -61,7 +65,7 @@ def looked(what, *values, disk=(0, 0, 0)):
 @pytest.mark.parametrize("what", Held._fields)
 def test_what_goes_on_growing_is_told_from_what_levels_off(what):
     step = 2 * getattr(TOLERATED, what)
-    assert list(looked(what, step, 2 * step, 3 * step).growing()) == [
+    assert list(looked(what, step, 2 * step, 3 * step).findings()) == [
         f"{what} of api: {step}, {2 * step}, {3 * step}"
     ]
     assert looked(what, step, 5 * step, 6 * step).kept
@@ -73,6 +77,43 @@ def test_disk_may_grow_by_the_series_and_not_faster():
     room = 20 * 2**20
     assert looked("threads", 5, 5, 5, disk=(0, room, 2 * room)).kept
     assert not looked("threads", 5, 5, 5, disk=(0, room, 3 * room)).kept
+
+
+def at_rest(*pids):
+    """Three looks at processes of these ids by name, none of which holds more or less than another."""
+    held = Held(memory=2**26, descriptors=20, threads=5)
+    looks = tuple(Usage({name: held for name in each}, {}, each) for each in pids)
+    return Endurance(minutes=1, account=WHOLE, looks=looks, series=(10, 10))
+
+
+def test_processes_that_become_more_are_a_finding():
+    one, two, three = (
+        {"worker": 1},
+        {"worker": 1, "worker child": 2},
+        {"worker": 1, "worker child": 2, "x": 3},
+    )
+    assert list(at_rest(one, two, three).findings()) == ["processes: 1, 2, 3"]
+    assert at_rest(one, two, two).kept
+    assert "lived through it" in str(at_rest(two, two, two))
+
+
+@pytest.mark.parametrize("pids", [({"api": 7}, {"api": 8}, {"api": 8}), ({"api": 7}, {"api": 7}, {})])
+def test_a_part_that_died_is_a_finding_whether_it_came_back_or_not(pids):
+    found = at_rest(*({"supervisor": 1} | each for each in pids))
+    assert not found.kept
+    assert "api did not live through it: process 7" in str(found)
+    assert "nothing grows" not in str(found)
+
+
+def test_processes_that_other_threads_and_children_started_are_seen():
+    code = "import subprocess as s, threading as t; t.Thread(target=s.run, args=(['sleep', '60'],)).start()"
+    shell = subprocess.Popen(["sh", "-c", f'{sys.executable} -c "{code}"; :'])
+    try:
+        eventually(lambda: len(descendants_of(shell.pid)) == 2, what="a child and its child")
+    finally:
+        for pid in [*reversed(descendants_of(shell.pid)), shell.pid]:
+            os.kill(pid, signal.SIGKILL)
+        shell.wait()
 
 
 @pytest.mark.slow

@@ -12,11 +12,11 @@ from pynetdicom import _config
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from service.faults import associations, hostile, surroundings
+from service.faults import associations, hostile, postgres, run, surroundings
 from service.faults.account import count_lost, count_up
 from service.faults.clients import Receiver, Sender
 from service.faults.moved_clock import MovedClock
-from service.faults.rows import BEGIN, END, Row, write_rows
+from service.faults.rows import BEGIN, END, Fault, Row, write_rows
 from service.faults.run import FAULTS, UnknownFault, run_faults
 from service.faults.small_series import make_series
 from service.faults.system import running_system
@@ -136,6 +136,28 @@ def test_a_clock_is_set_for_its_own_processes_alone(tmp_path):
         later, steady = map(float, process.communicate("\n")[0].split())
     assert later == pytest.approx(clock.now(), abs=60) == time.time() - 5 * 3600
     assert steady == pytest.approx(time.monotonic(), abs=60)
+
+
+def test_a_fault_whose_tools_are_missing_says_so_and_the_others_go_on(monkeypatch):
+    monkeypatch.setattr(postgres, "PROGRAMS", "/nowhere")
+    monkeypatch.setattr(
+        run, "FAULTS", {**FAULTS, "poison": Fault("P4", "one that is kept", lambda *_: ("well", True))}
+    )
+    monkeypatch.setenv("PATH", str(Path(shutil.which("unshare")).parent))
+    if shutil.which("postgres"):
+        pytest.skip("PostgreSQL's programs lie beside the system's")
+    missing, tried = run_faults(("postgres-restarted", "poison"))
+    assert not missing.kept and missing.figure.startswith("not tried: ")
+    assert "PostgreSQL" in missing.figure or "root" in missing.figure
+    assert (tried.kept, tried.figure) == (True, "well")
+
+
+@pytest.mark.parametrize("name", ["host-killed", "disk-full"])
+def test_without_root_a_fault_that_needs_it_ends_at_once(name, monkeypatch, tmp_path):
+    (tmp_path / "unshare").symlink_to(shutil.which("false"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (row,) = run_faults((name,))
+    assert not row.kept and "needs root" in row.figure
 
 
 def test_faults_are_called_by_name():

@@ -1,5 +1,6 @@
 """Hosts that share a PostgreSQL: who is cut off, who waits, and what those who ask are told."""
 
+import subprocess
 import threading
 import time
 
@@ -10,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 import service.database
 import service.postgresql
 from service.database import Database
+from service.faults.postgres import Postgres
 from service.postgresql import postgresql_engine
 from service.records import ChangeCounter
 from service.transitions import next_version
@@ -83,3 +85,11 @@ def test_writers_of_several_hosts_take_turns(database, database_url):
     assert taken == list(range(1, 16))
     for host in hosts:
         host.dispose()
+
+
+def test_a_server_that_has_ended_by_itself_is_no_more_signalled(tmp_path):
+    ended = Postgres(tmp_path)
+    ended._server = subprocess.Popen(["true"])
+    ended._server.wait()  # its number may be given to another process now
+    ended.hang()
+    ended.stop("immediate")
