@@ -31,6 +31,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "users" / "peers.md"
 BEGIN, END = "<!-- made by tests/service/test_dicom_matrix.py -->", "<!-- end -->"
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.77"
 STORED, NO_SUCH_TRANSACTION = 0x0000, 0x0115
+NOT_SUPPORTED, NO_SUCH_CLASS = 0x0122, 0x0118  # PS3.4 B.2.3, PS3.7 C.5
 COMMITMENT = classes.StorageCommitmentPushModel
 ANYWHERE = {"addresses": ["127.0.0.1"]}
 CALLERS = {
@@ -184,12 +185,21 @@ def entrances():
 
 
 @pytest.fixture(scope="module")
-def tried(settings, listener, parties):
-    """(operation, SOP class) -> the callers that it was done for."""
+def answers(settings, listener, parties):
+    """(operation, SOP class) -> caller -> status."""
     visitors = {caller: Visitor(settings, parties, caller) for caller in CALLERS}
     return {
-        entrance: [who for who, each in visitors.items() if each.status(entrance[1], send) == STORED]
+        entrance: {who: each.status(entrance[1], send) for who, each in visitors.items()}
         for entrance, send in entrances().items()
+    }
+
+
+@pytest.fixture(scope="module")
+def tried(answers):
+    """(operation, SOP class) -> the callers that it was done for."""
+    return {
+        entrance: [who for who, status in given.items() if status == STORED]
+        for entrance, given in answers.items()
     }
 
 
@@ -205,6 +215,29 @@ def test_too_weak_a_right_does_no_more_than_it_says(tried):
     assert done["`commit`"] == {"C-ECHO", "N-EVENT-REPORT"}
     assert done["`store`"] == {"C-ECHO", "C-STORE"}
     assert done["`store`, `commit`"] == done["its certificate"] == {"C-ECHO", "C-STORE", "N-EVENT-REPORT"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "callers", "refusal"),
+    [
+        ("C-STORE", ("no right", "`commit`"), NOT_SUPPORTED),
+        ("N-EVENT-REPORT", ("no right", "`store`"), NO_SUCH_CLASS),
+    ],
+)
+def test_a_request_in_the_context_of_c_echo_is_refused_by_the_standards_status(
+    answers, operation, callers, refusal
+):
+    given = [answers[entrance] for entrance in answers if entrance[0] == operation]
+    assert {statuses[who] for statuses in given for who in callers} == {refusal}
+
+
+def test_requests_outside_their_context_are_in_the_audit_log(answers, database):
+    with database.read() as session:
+        failures = session.scalars(select(AuditRecord).where(AuditRecord.outcome == "failure")).all()
+    trespassers = {row.actor for row in failures if "request outside its context" in row.detail}
+    assert {title for title in ("ECHO", "PACS", "SCANNER") if any(title in who for who in trespassers)} == {
+        "ECHO", "PACS", "SCANNER",
+    }  # fmt: skip
 
 
 def test_what_was_refused_is_not_kept_and_what_was_taken_is(tried, database):
