@@ -6,44 +6,23 @@ right. What only says when something was, the creation of a job say, stays as it
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 
-from service.commitment import ASKING_S
+from service.clock_rows import TOLERANCE_S, Mend, after_a_leap, from_the_future
 from service.database import Database
-from service.figure_records import WorkerRecord
-from service.pull_state import OPEN
-from service.records import (
-    CommitmentRecord,
-    DeliveryRecord,
-    JobRecord,
-    OutboxRecord,
-    PullRecord,
-    Record,
-    SeriesRecord,
-    WebhookRecord,
-)
 from service.settings import ServiceSettings
 
-TOLERANCE_S: Final = 5.0
-"""A clock that is corrected by less, or two hosts that differ by less, need no help."""
+FAR_S: Final = 24 * 3600.0
 
 log = structlog.get_logger(__name__)
 
 
-class _Mend(NamedTuple):
-    """Rows of a table that are wrong, and what is right."""
-
-    table: type[Record]
-    wrong: ColumnElement[bool]
-    right: Mapping[str, Any]
-
-
 class Clock:
-    """What the reconciler knows of its host's clock. `now` and `steady` are replaced in tests."""
+    """What a process knows of its host's clock. `now` and `steady` are replaced in tests."""
 
     def __init__(
         self,
@@ -56,142 +35,63 @@ class Clock:
         self._settings = settings
         self._database = database
         self._now, self._steady = now or time.time, steady
-        self._drift = self._now() - steady()
+        self._first_drift = self._drift = self._now() - steady()
+        self._agreed = True
+        self._was_far = False
 
-    def follow(self) -> None:
-        """If the clock was set forward since this was asked last: leases and quiet periods begin anew."""
+    def follow(self) -> bool:
+        """If the clock was set forward since this was asked last: leases, quiet periods and deadlines begin anew.
+
+        Returns:
+            Whether one may go by the clock. False: it was set forward, and the database's was not.
+        """
         drift = self._now() - self._steady()
-        leap_s, self._drift = drift - self._drift, drift
+        leap_s = drift - self._drift
         if leap_s > TOLERANCE_S:
+            if not self.agrees():
+                return False  # it is asked again, and the leap is remembered until then
             log.warning("the clock was set forward", seconds=round(leap_s))
-            self._mend(_after_a_leap(self._settings, self._now(), leap_s))
+            self._mend(after_a_leap(self._settings, self._now(), leap_s))
+        self._drift = drift  # only now: a database that does not answer must not have it forgotten
+        return True
 
     def mend_future(self) -> None:
         """Let nothing wait longer than it may: what lies in the future was written before the clock was set back."""
-        self._mend(_from_the_future(self._settings, self._now()))
+        apart_s = self._settings.lease_s if self._is_shared else 0.0  # two hosts that both agree, at most
+        self._mend(from_the_future(self._settings, self._now(), apart_s=apart_s))
 
     def agrees(self) -> bool:
-        """Whether the database's host has the same time; where not, this host must not judge leases of others."""
-        if self._database.engine.dialect.name != "postgresql":  # it is a file of this host
+        """Whether the database's host has the same time; where not, this host must not judge what others do."""
+        if not self._is_shared:  # it is a file of this host
             return True
         with self._database.read() as session:
             apart = float(session.scalar(select(func.date_part("epoch", func.clock_timestamp()))) or 0)
         apart -= self._now()
-        if agrees := abs(apart) < self._settings.lease_s / 2:
-            return agrees
-        log.error("the clock is not the database's, nothing is released here", seconds=round(apart))
-        return False
+        before, self._agreed = self._agreed, abs(apart) < self._settings.lease_s / 2
+        if before and not self._agreed:
+            log.error("the clock is not the database's, nothing is judged here", seconds=round(apart))
+        return self._agreed
 
-    def _mend(self, mends: Sequence[_Mend]) -> None:
+    def is_far_ahead(self) -> bool:
+        """Whether it was set forward by more than a day since the process began, and not back: age tells nothing."""
+        ahead = self._now() - self._steady() - self._first_drift
+        before, self._was_far = self._was_far, ahead > FAR_S
+        if self._was_far and not before:
+            log.error(
+                "nothing is deleted by age: the clock was set forward by more than a day; set it right, or "
+                "restart the service if it is right now",
+                seconds=round(ahead),
+            )
+        return self._was_far
+
+    @property
+    def _is_shared(self) -> bool:
+        return self._database.engine.dialect.name == "postgresql"
+
+    def _mend(self, mends: Sequence[Mend]) -> None:
         with self._database.read() as session:  # nearly always there is nothing, and nobody is kept waiting
             if not session.scalar(select(or_(*(exists().where(mend.wrong) for mend in mends)))):
                 return
         with self._database.write() as session:
             for mend in mends:
                 session.execute(update(mend.table).where(mend.wrong).values(mend.right))
-
-
-def _from_the_future(settings: ServiceSettings, now: float) -> list[_Mend]:
-    soon = now + TOLERANCE_S
-    longest_s = max(settings.delivery_pauses_s)
-    asking_s = max(ASKING_S, settings.pacs.commitment_retry_s)
-    timeout_s = settings.pacs.commitment_timeout_s
-    failed_later = select(DeliveryRecord.id).where(DeliveryRecord.updated_at > soon)
-    by_now = {"next_at": now, "updated_at": now}
-    return [
-        _Mend(
-            SeriesRecord,
-            and_(SeriesRecord.pending, SeriesRecord.last_received_at > soon),
-            {"last_received_at": now},
-        ),
-        _Mend(  # before the deliveries, by whose times it is known
-            OutboxRecord,
-            and_(
-                OutboxRecord.done_at.is_(None),
-                OutboxRecord.not_before > soon,
-                or_(
-                    OutboxRecord.kind == "segment",
-                    OutboxRecord.not_before > soon + longest_s,
-                    OutboxRecord.ref.in_(failed_later),
-                ),
-            ),
-            {"not_before": now},
-        ),
-        _Mend(JobRecord, _is(JobRecord, "queued", JobRecord.enqueued_at > soon), {"enqueued_at": now}),
-        _Mend(
-            JobRecord,
-            _is(JobRecord, "running", JobRecord.lease_until > soon + settings.lease_s),
-            {"lease_until": now + settings.lease_s},
-        ),
-        _Mend(
-            DeliveryRecord,
-            _is(DeliveryRecord, "waiting", DeliveryRecord.updated_at > soon),
-            {"enqueued_at": now, "updated_at": now},
-        ),
-        _Mend(
-            DeliveryRecord,
-            _is(DeliveryRecord, "sending", DeliveryRecord.lease_until > soon + settings.delivery_lease_s),
-            {"lease_until": now + settings.delivery_lease_s, "updated_at": now},
-        ),
-        _Mend(PullRecord, and_(PullRecord.state.in_(OPEN), PullRecord.updated_at > soon), by_now),
-        _Mend(
-            CommitmentRecord,
-            _is(CommitmentRecord, "waiting", CommitmentRecord.next_at > soon + asking_s),
-            {"next_at": now},
-        ),
-        _Mend(
-            CommitmentRecord,
-            and_(
-                CommitmentRecord.state.in_(("waiting", "asked")), CommitmentRecord.deadline > soon + timeout_s
-            ),
-            {"deadline": now + timeout_s},
-        ),
-        *(_mend_of_webhook(each.name, 3 * each.timeout_s, longest_s, now) for each in settings.webhooks),
-        _Mend(WorkerRecord, WorkerRecord.seen_at > soon, {"seen_at": now}),
-    ]
-
-
-def _mend_of_webhook(name: str, lease_s: float, longest_s: float, now: float) -> _Mend:
-    soon = now + TOLERANCE_S
-    is_late = or_(WebhookRecord.lease_until > soon + lease_s, WebhookRecord.not_before > soon + longest_s)
-    return _Mend(
-        WebhookRecord, and_(WebhookRecord.name == name, is_late), {"lease_until": None, "not_before": None}
-    )
-
-
-def _after_a_leap(settings: ServiceSettings, now: float, leap_s: float) -> list[_Mend]:
-    before = now - leap_s - TOLERANCE_S
-    lease_s, delivery_s, pull_s = settings.lease_s, settings.delivery_lease_s, settings.pacs.pull_lease_s
-    return [
-        _Mend(
-            SeriesRecord,
-            and_(
-                SeriesRecord.pending,
-                SeriesRecord.last_received_at.between(before - settings.quiet_period_s, now - TOLERANCE_S),
-            ),
-            {"last_received_at": now},
-        ),
-        _Mend(
-            JobRecord,
-            _is(JobRecord, "running", JobRecord.lease_until.between(before, now)),
-            {"lease_until": now + lease_s},
-        ),
-        _Mend(
-            DeliveryRecord,
-            _is(DeliveryRecord, "sending", DeliveryRecord.lease_until.between(before, now)),
-            {"lease_until": now + delivery_s},
-        ),
-        _Mend(
-            PullRecord,
-            _is(PullRecord, "running", PullRecord.next_at.between(before, now)),
-            {"next_at": now + pull_s},
-        ),
-    ]
-
-
-def _is(
-    table: type[JobRecord | DeliveryRecord | PullRecord | CommitmentRecord],
-    state: str,
-    also: ColumnElement[bool],
-) -> ColumnElement[bool]:
-    return and_(table.state == state, also)

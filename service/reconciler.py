@@ -49,27 +49,35 @@ class Reconciler:
         self._retention = Retention(settings, database)
         self._anchor = Anchor(settings, database)
         self._clock = Clock(settings, database)
+        self._next_sweep, self._agrees = 0.0, False
 
     def run(self, stop: threading.Event) -> None:
         """Sweep until asked to stop. Quiet series are looked for more often than losses."""
-        next_sweep = 0.0
         while not stop.is_set():
             try:
-                self._clock.follow()
-                self.submit_quiet_series()
-                if time.monotonic() >= next_sweep:
-                    next_sweep = time.monotonic() + self._settings.sweep_s
-                    self.sweep()
-                self._retention.sweep_if_due()
+                self.step()
             except (SQLAlchemyError, OSError) as error:
                 log.error("sweep failed", cause=type(error).__name__)
                 stop.wait(self._settings.sweep_s)
             stop.wait(min(QUIET_CHECK_S, self._settings.sweep_s))
 
-    def sweep(self) -> None:
-        """Void leases, messages that never arrived, old outbox rows; nothing by a clock that is not the others'."""
-        if not self._clock.agrees():
+    def step(self) -> None:
+        """Do what is due; nothing by a clock that is not the others', and nothing is deleted by one far ahead."""
+        is_time = time.monotonic() >= self._next_sweep
+        if is_time:
+            self._next_sweep = time.monotonic() + self._settings.sweep_s
+            self._agrees = False  # unless the database says so
+            self._agrees = self._clock.agrees()
+        if not (self._agrees and self._clock.follow()):
             return
+        self.submit_quiet_series()
+        if is_time:
+            self.sweep()
+        if not self._clock.is_far_ahead():
+            self._retention.sweep_if_due()
+
+    def sweep(self) -> None:
+        """Void leases, messages that never arrived, old outbox rows."""
         self._clock.mend_future()
         self.release_expired()
         self.announce_again()
