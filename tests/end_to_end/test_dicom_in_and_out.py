@@ -5,6 +5,7 @@ import subprocess
 import pytest
 from pydicom import dcmread
 from pydicom.uid import MRImageStorage
+from sqlalchemy import create_engine, inspect, text
 
 MARKER = b"ZZPHIMARK"
 
@@ -36,8 +37,23 @@ def test_mr_series_is_taken_and_its_job_rejected(system):
 
 
 def test_patient_data_is_in_no_log_no_queue_and_no_table(system):
-    system.wait_for(system.new_series(), "done")
+    series_uid = system.new_series()
+    system.wait_for(series_uid, "done")
     places = [*system.data_dir.glob("*.log"), *system.data_dir.glob("logs/*")]
     places += [*system.data_dir.glob("redis/**/*.aof"), *system.data_dir.glob("penumbra.sqlite*")]
     assert len(places) > (8 if system.redis is None else 6)
     assert [place.name for place in places if MARKER in place.read_bytes()] == []
+    if system.redis is not None:
+        found = dumped(system.options["PENUMBRA_DATABASE_URL"])
+        assert series_uid.encode() in found, "the tables are looked at"
+        assert MARKER not in found and MARKER.hex().encode() not in found
+
+
+def dumped(url):
+    """All rows of all tables of a PostgreSQL, bytes in hexadecimal."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        tables = inspect(connection).get_table_names()
+        rows = [connection.scalars(text(f'SELECT row::text FROM "{table}" row')).all() for table in tables]
+    engine.dispose()
+    return "\n".join(row for found in rows for row in found).encode()
