@@ -67,22 +67,20 @@ class AccessControl:
 
     def _visitor(self, scope: Scope) -> Actor | None:
         """Whoever reads what is open, at a name that is ours: nothing to look up, so no thread is needed."""
-        headers, asked = Headers(scope=scope), asked_of(scope)
-        is_here = host_name(headers.get("host", "")) in self.host_names
-        if not (is_here and asked.method in READING and is_open(asked.path)):
-            return None
-        return Actor(kind="local", name="anybody", address=asked.address)
+        asked = asked_of(scope)
+        is_plain = self._is_here(scope) and asked.method in READING and is_open(asked.path)
+        return anybody(asked) if is_plain else None
 
     def _judge(self, scope: Scope) -> Actor:
         headers, asked = Headers(scope=scope), asked_of(scope)
-        is_here = host_name(headers.get("host", "")) in self.host_names
-        if not is_here and not self.gate.is_locked():
+        if not self._is_here(scope) and not self.gate.is_locked():
             raise self.gate.refused(asked, UNKNOWN_HOST)
         if asked.method not in READING and is_cross_origin(headers):
             raise self.gate.refused(asked, CROSS_ORIGIN)
-        if is_open(asked.path):
-            return Actor(kind="local", name="anybody", address=asked.address)
-        return self.gate.admit(asked)
+        return anybody(asked) if is_open(asked.path) else self.gate.admit(asked)
+
+    def _is_here(self, scope: Scope) -> bool:
+        return host_name(Headers(scope=scope).get("host", "")) in self.host_names
 
 
 UNKNOWN_HOST = Problem(
@@ -112,6 +110,11 @@ def asked_of(scope: Scope) -> Asked:
         cookie=cookie_parser(headers.get("cookie", "")).get(COOKIE),
         form_token=headers.get(FORM_HEADER),
     )
+
+
+def anybody(asked: Asked) -> Actor:
+    """Whoever asks for what is open."""
+    return Actor(kind="local", name="anybody", address=asked.address)
 
 
 def is_open(path: str) -> bool:

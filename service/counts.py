@@ -10,6 +10,8 @@ from service.records import DeliveryRecord, JobEventRecord, JobRecord
 
 ALL_JOBS = select(JobRecord)
 UNDELIVERED = ("waiting", "sending")
+LONG_WAIT_S = 1800.0
+"""A longer wait is somebody's to look at: on the page, for `penumbra doctor`, in `deploy/monitoring/alerts.yml`."""
 
 
 def jobs_by_state(session: Session, among: Select[JobRecord] = ALL_JOBS) -> dict[str, int]:
@@ -40,9 +42,12 @@ def longest_wait_s(session: Session, now: float) -> float | None:
         session: in which to look.
         now: seconds since the epoch.
     """
+    waiting = select(JobRecord.id).where(JobRecord.state == "queued")
     queued = (
         select(JobEventRecord.job_id, func.max(JobEventRecord.at).label("at"))
-        .where(JobEventRecord.state == "queued")
+        .where(
+            JobEventRecord.state == "queued", JobEventRecord.job_id.in_(waiting)
+        )  # few of the many events kept
         .group_by(JobEventRecord.job_id)
         .subquery()
     )

@@ -67,6 +67,10 @@ class Gate:
             self._is_locked = self._tokens.any_made()
         return self._is_locked
 
+    def lets_in(self, cookie: str | None) -> bool:
+        """Whether a page that has no token gets data: nobody needs one, or this cookie is of a login that goes on."""
+        return not self.is_locked() or self._logged_in(cookie) is not None
+
     def admit(self, asked: Asked) -> Actor:
         """Let a request in, and say on whose behalf it acts.
 
@@ -112,12 +116,15 @@ class Gate:
     def _holder(self, asked: Asked) -> Actor | None:
         bearer = asked.bearer
         if bearer is None:
-            if self._logins is None or asked.cookie is None:
-                return None
-            return self._logins.holder(asked.cookie)
+            return self._logged_in(asked.cookie)
         if self._api_token is not None and hmac.compare_digest(bearer.encode(), self._api_token):
             return Actor(kind="token", name="PENUMBRA_API_TOKEN", role=Role.ADMIN)
         return self._tokens.holder(bearer)
+
+    def _logged_in(self, cookie: str | None) -> Actor | None:
+        if self._logins is None or cookie is None:
+            return None
+        return self._logins.holder(cookie)
 
     def _stranger(self, asked: Asked) -> Problem:
         busy = self._limits.refuse(asked.address)

@@ -55,10 +55,11 @@ class Trouble:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """One moment. Numbers are by state, or by node; ages in seconds."""
+    """One moment. Numbers are by state, or by node; ages in seconds. `waits_long`: above `counts.LONG_WAIT_S`."""
 
     jobs: dict[str, int]
     oldest_waiting_s: float | None
+    waits_long: bool
     undelivered: dict[str, int]
     disk: Disk
     workers: Sequence[WorkerState]
@@ -78,6 +79,7 @@ def overview(settings: ServiceSettings, database: Database) -> Overview:
     return Overview(
         jobs=jobs,
         oldest_waiting_s=longest,
+        waits_long=(longest or 0.0) > counts.LONG_WAIT_S,
         undelivered=undelivered,
         disk=_disk(settings),
         workers=workers,

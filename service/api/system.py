@@ -37,11 +37,15 @@ class TroubleView(BaseModel):
 
 
 class SystemView(BaseModel):
-    """Jobs by state, results by node that does not have them yet, disk, workers, the latest errors."""
+    """Jobs by state, results by node that does not have them yet, disk, workers, the latest errors.
+
+    `waits_long`: the oldest queued job has waited for so long that somebody should look.
+    """
 
     version: str
     jobs: dict[str, int]
     oldest_waiting_s: float | None
+    waits_long: bool
     undelivered: dict[str, int]
     disk: Disk
     workers: list[WorkerView]

@@ -27,7 +27,6 @@ from worker.errors import PenumbraError
 
 CLOCKS_AGREE_S = 2.0
 PATIENCE_S = 5.0
-LONG_WAIT_S = 3600.0
 LOOK_AT_DATABASE = "Look whether it runs, and at PENUMBRA_DATABASE_URL."
 
 
@@ -99,7 +98,7 @@ def _work(session: Session) -> Iterator[Checked]:
     text_ = f"{alive} contouring workers seen within a minute, {waiting} jobs queued"
     if waiting and not alive:
         yield bad("workers", text_, "Start a worker: `penumbra serve`, or `penumbra worker` on a GPU host.")
-    elif longest > LONG_WAIT_S:
+    elif longest > counts.LONG_WAIT_S:
         yield bad(
             "workers",
             f"{text_}, the oldest for {longest / 3600:.1f} h",

@@ -59,9 +59,9 @@ def review(job_id: str, parts: PartsDep, request: Request) -> str:
 
 
 def may_ask(parts: Parts, request: Request) -> bool:
-    """Whether the page may ask for data before it knows of a token: nobody needs one, or there is a login."""
+    """Whether the page may ask for data before it knows of a token: else each opening were several refusals."""
     try:
-        return COOKIE in request.cookies or not parts.gate.is_locked()
+        return parts.gate.lets_in(request.cookies.get(COOKIE))
     except OperationalError:
         return False  # the page tells that the database is away
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from service import counts
 from service.database import open_database
 from service.metrics import Metrics
 from service.settings import ServiceSettings
@@ -94,3 +95,8 @@ def test_each_alert_says_what_is_wrong_and_what_to_do(alerts) -> None:
     for rule in alerts:
         assert {"summary", "remedy"} == set(rule["annotations"]), rule["alert"]
         assert rule["labels"]["severity"] in {"page", "mail"}
+
+
+def test_the_alert_is_raised_by_the_wait_that_the_page_and_the_doctor_call_long(alerts) -> None:
+    (alert,) = [rule for rule in alerts if rule["alert"] == "PenumbraQueueStands"]
+    assert alert["expr"] == f"max(penumbra_queue_oldest_seconds) > {counts.LONG_WAIT_S:.0f}"

@@ -154,8 +154,8 @@ def test_queued_jobs_without_a_worker_are_found(changed, receive, jobs, database
         session.add(WorkerRecord(name="w", host="h", queue="gpu", seen_at=time.time(), devices=[]))
     assert "workers" not in problems(connections.check_connections(changed()))
     with database.write() as session:
-        session.execute(update(JobEventRecord).values(at=JobEventRecord.at - 7300))
-    assert "2.0 h" in problems(connections.check_connections(changed()))["workers"].detail
+        session.execute(update(JobEventRecord).values(at=JobEventRecord.at - 1900))
+    assert "0.5 h" in problems(connections.check_connections(changed()))["workers"].detail
 
 
 def test_deliveries_given_up_are_found(changed, receive, jobs, ledger, database):

@@ -167,6 +167,16 @@ def test_queue_and_outbox_show_how_long_something_waits(receive, jobs, database,
     assert figures("penumbra_queue_oldest_seconds") < 50
 
 
+def test_a_job_that_is_done_waits_no_more_however_old_its_events(receive, jobs, database, finish, figures):
+    receive()
+    finish(jobs.submit(SERIES).id)
+    with database.write() as session:
+        session.execute(update(JobEventRecord).values(at=JobEventRecord.at - 5000))
+    assert figures("penumbra_queue_oldest_seconds") == 0
+    jobs.submit(receive(f"{SERIES}.1"))
+    assert figures("penumbra_queue_oldest_seconds") < 1000
+
+
 def test_living_workers_and_their_gpus_are_shown_and_dead_ones_are_not(database, figures, monkeypatch):
     gpu = {
         "index": 0,

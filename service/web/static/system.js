@@ -8,15 +8,14 @@ import { askForToken, enter, isLockedOut, setConnection } from "./shell.js";
 import { ago, bytes, span, stateName } from "./words.js";
 
 const AGAIN_MS = 5000;
-const LONG_WAIT_S = 1800; // as the monitor's alert
 const QUEUE = ["receiving", "queued", "running", "failed"];
 const KINDS = { job: "Job", delivery: "Delivery to", association: "Association of" };
 const byId = (id) => document.getElementById(id);
 
 // What somebody should look at is coloured; the words say it too.
-function showQueue({ jobs, oldest_waiting_s, undelivered }) {
+function showQueue({ jobs, oldest_waiting_s, waits_long, undelivered }) {
   const found = QUEUE.map((state) => fact(stateName(state), String(jobs[state] ?? 0), `large ${state === "failed" && jobs[state] ? "bad" : ""}`));
-  if (oldest_waiting_s !== null) found.push(fact("Longest wait", span(oldest_waiting_s), `large ${oldest_waiting_s > LONG_WAIT_S ? "bad" : ""}`));
+  if (oldest_waiting_s !== null) found.push(fact("Longest wait", span(oldest_waiting_s), `large ${waits_long ? "bad" : ""}`));
   for (const [node, number] of Object.entries(undelivered)) found.push(fact(`Not yet at ${node}`, String(number), "large remark"));
   byId("queue").replaceChildren(...found);
 }

@@ -164,6 +164,21 @@ def test_a_login_ends_by_itself(browser):
     assert browser("GET", "/api/v1/jobs").status_code == 401
 
 
+def may_ask(browser):
+    """Whether the review asks for its job before it knows who asks; if nobody does, each such request is a refusal."""
+    page = browser("GET", "/jobs/00000000-0000-4000-8000-000000000000").text
+    return 'data-may-ask="yes"' in page
+
+
+def test_the_review_asks_early_for_those_only_who_are_logged_in(browser):
+    browser = browser()
+    assert not may_ask(browser)
+    browser.log_in("vera")
+    assert may_ask(browser)
+    stranger = Browser(browser.app, httpx.Cookies({COOKIE: "x" * 43}))
+    assert not may_ask(stranger)
+
+
 @pytest.mark.parametrize("sub", ["mallory", "nemo"])
 def test_who_is_in_no_group_stays_outside(browser, sub):
     browser = browser()

@@ -2,9 +2,13 @@
 
 import time
 
+from sqlalchemy import update
+
+from service import counts
 from service.contacts import ContactBook
 from service.door import Caller
 from service.figure_records import WorkerRecord
+from service.records import JobEventRecord
 from worker.job_folder import Outcome
 
 PATH = "/api/v1/system"
@@ -39,3 +43,11 @@ def test_queue_workers_disk_and_troubles_are_told(ask, worker, series_zip, other
     ]
     assert "It broke." in found["troubles"][1]["words"] and found["jobs"]["queued"] == 1
     assert waiting["id"] not in str(found)
+
+
+def test_a_wait_is_long_from_the_same_second_on_for_everybody(ask, series_zip) -> None:
+    ask.upload(series_zip)
+    assert not ask("GET", PATH).json()["waits_long"]
+    with ask.app.state.parts.database.write() as session:
+        session.execute(update(JobEventRecord).values(at=time.time() - counts.LONG_WAIT_S - 1))
+    assert ask("GET", PATH).json()["waits_long"]
