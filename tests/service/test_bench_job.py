@@ -1,5 +1,6 @@
 """`penumbra bench job`, on a small phantom."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -27,6 +28,11 @@ def test_a_job_is_timed_by_stage_and_weighed(phantom_case):
         assert word in done.output
 
 
-def test_a_job_that_fails_is_no_figure(tmp_path):
-    with pytest.raises(subprocess.CalledProcessError):
-        measure_job(tmp_path / "nowhere", tmp_path / "out")
+def test_a_job_that_is_rejected_is_no_figure(phantom_case, tmp_path):
+    (tmp_path / "ct").mkdir()
+    for path in sorted((phantom_case / "ct").iterdir())[:5]:
+        shutil.copy(path, tmp_path / "ct")
+    with pytest.raises(subprocess.CalledProcessError) as refusal:
+        measure_job(tmp_path / "ct", tmp_path / "out")
+    assert refusal.value.returncode == 3
+    assert (tmp_path / "out" / "result.json").exists()
