@@ -19,6 +19,7 @@ import { Volume } from "./viewer-volume.js";
 import { personName, stateWord } from "./words.js";
 
 const MARGIN_MM = 45;
+const LONGEST_WAIT_MS = 1000; // of all else for the first slice
 const byId = (id) => document.getElementById(id);
 let isOpen = false;
 
@@ -110,9 +111,10 @@ function begin(review, { state, contours, geometry }) {
   state.change(points.length ? { h, point: { l: middle(0), p: middle(1) } } : { h });
 }
 
-// The first slice before anything else is made. Where it does not come, it is fetched again with the others.
+// The first slice before anything else is made. Where it does not come, or late, it is fetched again with the others.
 async function showFirst(coming, { volume, geometry }) {
-  const first = await coming.catch(() => null);
+  const late = new Promise((done) => setTimeout(done, LONGEST_WAIT_MS, null));
+  const first = await Promise.race([coming.catch(() => null), late]);
   if (!first) return;
   volume.put(geometry.heightOf(first.index), first.stored);
   await painted();

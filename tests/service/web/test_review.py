@@ -436,6 +436,15 @@ def test_slices_that_are_refused_for_a_moment_come_all_the_same(page, shared_sit
     assert len(asked) == 30 + 7
 
 
+def test_lists_and_verdict_do_not_wait_for_slices_that_are_held_up(page, shared_site, job_of) -> None:
+    page.route("**/slices/*", lambda _held: None)
+    page.goto(f"{shared_site.url}/jobs/{job_of('head first, supine')}")
+    expect(page.locator("#places li").first).to_be_visible()
+    expect(page.locator("#stamp")).to_be_visible()
+    page.unroute("**/slices/*")  # which lets go of them
+    page.locator("html[data-all-slices-ms]").wait_for(state="attached")
+
+
 def test_what_cannot_be_reviewed_says_why(page, shared_site, tmp_path) -> None:
     job_id = shared_site.submit(shared_site.series(tmp_path / "old", seed="old"))
     page.goto(f"{shared_site.url}/jobs/{job_id}")
