@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from service.commitment import ASKING_S
 from service.figure_records import WorkerRecord
+from service.pacs_settings import PacsSettings
 from service.records import (
     CommitmentRecord,
     DeliveryRecord,
@@ -35,10 +36,7 @@ def from_the_future(settings: ServiceSettings, now: float, *, apart_s: float = 0
     """What was written before the clock was set back. Hosts that write may differ by `apart_s` seconds."""
     soon = now + TOLERANCE_S + apart_s
     longest_s = max(settings.delivery_pauses_s)
-    asking_s = max(ASKING_S, settings.pacs.commitment_retry_s)
-    timeout_s = settings.pacs.commitment_timeout_s
     failed_later = select(DeliveryRecord.id).where(DeliveryRecord.updated_at > soon)
-    pull_s = settings.pacs.pull_lease_s
     return [
         Mend(
             SeriesRecord,
@@ -74,6 +72,17 @@ def from_the_future(settings: ServiceSettings, now: float, *, apart_s: float = 0
             _is(DeliveryRecord, "sending", DeliveryRecord.lease_until > soon + settings.delivery_lease_s),
             {"lease_until": now + settings.delivery_lease_s, "updated_at": now},
         ),
+        *_pacs_from_the_future(settings.pacs, now, soon),
+        *(_mend_of_webhook(each.name, 3 * each.timeout_s, longest_s, soon) for each in settings.webhooks),
+        Mend(WorkerRecord, WorkerRecord.seen_at > soon, {"seen_at": now}),
+    ]
+
+
+def _pacs_from_the_future(settings: PacsSettings, now: float, soon: float) -> list[Mend]:
+    """Pulls, and answers about storage that are awaited."""
+    pull_s, timeout_s = settings.pull_lease_s, settings.commitment_timeout_s
+    asking_s = max(ASKING_S, settings.commitment_retry_s)
+    return [
         Mend(
             PullRecord,
             _is(PullRecord, "waiting", PullRecord.updated_at > soon),
@@ -94,8 +103,6 @@ def from_the_future(settings: ServiceSettings, now: float, *, apart_s: float = 0
             and_(_is_awaited(), CommitmentRecord.deadline > soon + timeout_s),
             {"deadline": now + timeout_s},
         ),
-        *(_mend_of_webhook(each.name, 3 * each.timeout_s, longest_s, soon) for each in settings.webhooks),
-        Mend(WorkerRecord, WorkerRecord.seen_at > soon, {"seen_at": now}),
     ]
 
 
