@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from service.faults.account import Account, settle
 from service.faults.clients import Sender
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.system import System
 
 SLICES = 12
@@ -44,7 +44,7 @@ def break_off_and_send_again(system: System, *, abort: bool) -> Account:
         else:
             _cut(cast(socket.socket, association.dul.socket.socket))  # type: ignore[union-attr]
     sender.send_until_taken(series, system.dicom_port)
-    return settle(system, sender, {str(series[0].SeriesInstanceUID): SLICES})
+    return settle(system, sender, {uid_of(series): SLICES})
 
 
 def repeat_and_contradict(system: System) -> tuple[Account, int]:
@@ -53,7 +53,7 @@ def repeat_and_contradict(system: System) -> tuple[Account, int]:
     for _ in range(2):
         sender.send_until_taken(series, system.dicom_port)
     sender.send(_with_other_pixels(series), system.dicom_port)
-    account = settle(system, sender, {str(series[0].SeriesInstanceUID): SLICES})
+    account = settle(system, sender, {uid_of(series): SLICES})
     return account, sender.refused.get(CANNOT_UNDERSTAND, 0)
 
 

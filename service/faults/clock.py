@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from pydicom import Dataset
 from sqlalchemy import func, select
 
 from service.faults.account import Account, jobs_of, passes_of, settle
 from service.faults.clients import Receiver, Sender
 from service.faults.moved_clock import MovedClock
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.system import System, eventually, running_system
 from service.records import DeliveryRecord
 from service.roles import Role
@@ -97,11 +96,6 @@ def set_clock(folder: Path, moves_h: Sequence[float] = MOVES_H) -> ClockRun:
     return ClockRun(account=account, attempts=attempts, objects=objects, doors=doors)
 
 
-def uid_of(series: Sequence[Dataset]) -> str:
-    """The Series Instance UID."""
-    return str(series[0].SeriesInstanceUID)
-
-
 def delivery_of(system: System, series_uid: str, state: str) -> DeliveryRecord | None:
     """The series' delivery, once it was tried and is in that state."""
     jobs = [job.id for job in jobs_of(system, series_uid)]
@@ -119,6 +113,5 @@ def delivered(system: System, count: int) -> bool:
 
 def _status(system: System, token: str) -> int:
     """Of the list of jobs, asked for with that token."""
-    url = f"http://127.0.0.1:{system.state()['api_port']}/api/v1/jobs"
-    answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False)
-    return answer.status_code
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(system.jobs_url, headers=headers, timeout=60, trust_env=False).status_code

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from service.faults.account import Account, settle
 from service.faults.clients import Receiver, Sender
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.system import System, eventually, running_system
 from service.records import DeliveryRecord
 
@@ -27,7 +27,7 @@ def deliver_to(folder: Path, fault: str) -> tuple[Account, int]:
     receiver = Receiver("TPS")
     with running_system(folder, {"TPS": receiver.port}) as system:
         sender, series = Sender("TPS"), make_series(SLICES)
-        sent = {str(series[0].SeriesInstanceUID): SLICES}
+        sent = {uid_of(series): SLICES}
         if fault == "down":
             sender.send_until_taken(series, system.dicom_port)
             eventually(lambda: _attempts(system) >= 2, what="two attempts")

@@ -12,7 +12,7 @@ from sqlalchemy import exists, select
 
 from service.faults.account import Account, settle
 from service.faults.clients import Receiver, Sender
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.system import System, eventually, running_system
 from service.faults.usage import Held, Usage, usage_of
 from service.records import DeliveryRecord
@@ -144,7 +144,7 @@ class _Stream:
         while time.monotonic() < deadline or len(self.sent) < first + WARMING_UP:
             series = make_series(SLICES, seed=len(self.sent))
             self.sender.send_until_taken(series, self.system.dicom_port)
-            self.sent[str(series[0].SeriesInstanceUID)] = SLICES
+            self.sent[uid_of(series)] = SLICES
             self._ask_for_jobs()
             time.sleep(PAUSE_S)
         settle(self.system, self.sender, self.sent, self.receiver)
@@ -153,8 +153,7 @@ class _Stream:
 
     def _ask_for_jobs(self) -> None:
         """As a page that is open somewhere does."""
-        url = f"http://127.0.0.1:{self.system.state()['api_port']}/api/v1/jobs"
-        httpx.get(url, timeout=60, trust_env=False).raise_for_status()
+        httpx.get(self.system.jobs_url, timeout=60, trust_env=False).raise_for_status()
 
     def _is_sending(self) -> bool:
         with self.system.database.read() as session:

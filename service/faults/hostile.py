@@ -121,14 +121,13 @@ def upload_bombs(system: System, megabytes: int = 200) -> tuple[list[int], int]:
     traversal = io.BytesIO()
     with zipfile.ZipFile(traversal, "w") as archive:
         archive.writestr("../../evil.dcm", b"x")
-    url = f"http://127.0.0.1:{system.state()['api_port']}/api/v1/jobs"
     statuses = []
     for name, data in (
         ("bomb.zip", packed.getvalue()),
         ("evil.zip", traversal.getvalue()),
         ("bomb.dcm", deflated_bomb(megabytes)),
     ):
-        statuses.append(httpx.post(url, files={"files": (name, data)}, timeout=120).status_code)
+        statuses.append(httpx.post(system.jobs_url, files={"files": (name, data)}, timeout=120).status_code)
     return statuses, max(0, _status(pid)[0] - before)
 
 

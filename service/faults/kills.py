@@ -12,7 +12,7 @@ from pathlib import Path
 
 from service.faults.account import Account, jobs_of, passes_of, settle
 from service.faults.clients import Receiver, Sender
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.system import System, eventually, running_system
 
 PARTS = ("listener", "worker", "child", "reconciler", "broker", "delivery", "api")
@@ -45,7 +45,7 @@ class _Clinic:
         while not self.stop.wait(1.0):
             series = make_series(SLICES, seed=len(self.sent))
             if self.sender.send_until_taken(series, self.system.dicom_port):
-                self.sent[str(series[0].SeriesInstanceUID)] = SLICES
+                self.sent[uid_of(series)] = SLICES
             else:
                 self.given_up += 1
 
@@ -79,7 +79,7 @@ def measure_recovery(folder: Path, kills: int, *, part: str) -> list[float]:
         for number in range(kills):
             series = make_series(SLICES, seed=number)
             sender.send_until_taken(series, system.dicom_port)
-            uid = str(series[0].SeriesInstanceUID)
+            uid = uid_of(series)
             eventually(lambda uid=uid: passes_of(system, uid) > 2, what="the middle of a job")  # type: ignore[misc]
             attempts = jobs_of(system, uid)[-1].attempts
             system.kill(part)

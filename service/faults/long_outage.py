@@ -9,9 +9,9 @@ from pathlib import Path
 
 from service.faults.account import Account, settle
 from service.faults.clients import Receiver, Sender
-from service.faults.clock import HOUR_S, delivered, delivery_of, uid_of
+from service.faults.clock import HOUR_S, delivered, delivery_of
 from service.faults.moved_clock import MovedClock
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.system import System, eventually, running_system
 from service.settings import ServiceSettings
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from service.faults.account import Account, settle
 from service.faults.clients import Receiver, Sender
 from service.faults.scaled_out import ScaledOut, scaled_out
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.surroundings import OUT_OF_RESOURCES
 from service.faults.system import eventually
 from service.records import ChangeCounter
@@ -70,7 +70,7 @@ class Stream:
                 continue
             series = make_series(SLICES, seed=len(self.sent))
             self.sender.send_until_taken(series, self.site.system.dicom_port)
-            self.sent[str(series[0].SeriesInstanceUID)] = SLICES
+            self.sent[uid_of(series)] = SLICES
 
 
 @contextmanager

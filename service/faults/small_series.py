@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Sequence
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
@@ -48,3 +49,8 @@ def _slice(series_uid: str, number: int, pixels: bytes, matrix: int) -> Dataset:
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return dataset
+
+
+def uid_of(series: Sequence[Dataset]) -> str:
+    """The Series Instance UID."""
+    return str(series[0].SeriesInstanceUID)

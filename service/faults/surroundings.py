@@ -17,7 +17,7 @@ from service.broker import EmbeddedBroker
 from service.faults.account import Account, count_lost, settle
 from service.faults.clients import Sender
 from service.faults.needs import need_mounts
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.system import System, eventually
 
 SLICES, SERIES = 8, 3
@@ -31,7 +31,7 @@ def push_while(system: System, fault: Callable[[System], None], mend: Callable[[
     for number, between in enumerate((fault, mend, None)):
         series = make_series(SLICES, seed=number)
         sender.send_until_taken(series, system.dicom_port)
-        sent[str(series[0].SeriesInstanceUID)] = SLICES
+        sent[uid_of(series)] = SLICES
         if between is not None:
             between(system)
     return settle(system, sender, sent)
@@ -76,7 +76,7 @@ def lock_database(system: System) -> tuple[int, Account]:
             sender.send(series[:1], system.dicom_port)
         holder.rollback()
     sender.send_until_taken(series, system.dicom_port)
-    account = settle(system, sender, {str(series[0].SeriesInstanceUID): 2})
+    account = settle(system, sender, {uid_of(series): 2})
     return sender.refused.get(OUT_OF_RESOURCES, 0), account
 
 

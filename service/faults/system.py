@@ -18,6 +18,7 @@ from service.database import Database
 from service.faults.moved_clock import MovedClock
 from service.faults.processes import children_of, is_running
 from service.jobs import Jobs
+from service.schemas import JOBS_PATH
 from service.settings import ServiceSettings
 from worker.errors import Failed
 
@@ -121,6 +122,11 @@ class System:
             return dict(json.loads((self.data_dir / "serve.json").read_text()))
         except FileNotFoundError:
             return {"children": {}}
+
+    @property
+    def jobs_url(self) -> str:
+        """Where REST lists its jobs and takes series."""
+        return f"http://127.0.0.1:{self.state()['api_port']}{JOBS_PATH}"
 
     def pid(self, part: str) -> int | None:
         """The process id of a part, None while it is being started again."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from service.faults.account import jobs_of
 from service.faults.clients import Sender
 from service.faults.processes import is_running
-from service.faults.small_series import make_series
+from service.faults.small_series import make_series, uid_of
 from service.faults.stub_runner import POISON_SEED
 from service.faults.system import NotAsPromised, System, eventually, running_system
 
@@ -88,4 +88,4 @@ def _received(system: System) -> str:
     series = make_series(SLICES)
     if not Sender("TPS").send_until_taken(series, system.dicom_port):
         raise NotAsPromised("A series was not taken.")
-    return str(series[0].SeriesInstanceUID)
+    return uid_of(series)

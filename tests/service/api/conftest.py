@@ -9,7 +9,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -20,7 +20,9 @@ from service.app import create_app
 from service.database import open_database
 from service.jobs import Jobs
 from service.ledger import SqlLedger
+from service.roles import Role
 from service.settings import ServiceSettings
+from service.tokens import Tokens
 from worker.ct_writer import PatientIdentity, write_ct_series
 from worker.grid import Grid
 from worker.job_folder import Outcome, attempt_dir
@@ -183,6 +185,30 @@ class StubWorker:
 @pytest.fixture
 def worker(settings: ServiceSettings) -> StubWorker:
     return StubWorker(settings)
+
+
+@pytest.fixture
+def done(ask: Client, series_zip: bytes, worker: StubWorker, reviewed_files: dict[str, bytes]) -> str:
+    """A job that is done and can be reviewed; its id."""
+    job: str = ask.upload(series_zip).json()["id"]
+    claim = worker.ledger.claim(job, "stub")
+    attempt = attempt_dir(claim.folder, claim.fence)
+    attempt.mkdir()
+    for name, data in reviewed_files.items():
+        (attempt / name).write_bytes(data)
+    assert worker.ledger.publish(claim, Outcome("done"))
+    return job
+
+
+@pytest.fixture
+def as_role(ask: Client) -> Callable[..., Client]:
+    """The same application, asked by whoever has that role."""
+
+    def make(role: Role, label: str = "") -> Client:
+        _, text = Tokens(ask.app.state.parts.database).create(role, label=label)
+        return replace(ask, headers={"Authorization": f"Bearer {text}"})
+
+    return make
 
 
 @dataclass

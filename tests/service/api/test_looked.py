@@ -1,29 +1,12 @@
 """A place that was looked at is ticked off per reviewer, kept, audited, and told in the report."""
 
-from dataclasses import replace
-
 import pytest
 
 from service.audit_chain import events, verify
 from service.looked import places_of
 from service.roles import Role
-from service.tokens import Tokens
-from worker.job_folder import Outcome, attempt_dir
 
 JOBS = "/api/v1/jobs"
-
-
-@pytest.fixture
-def done(ask, series_zip, worker, reviewed_files):
-    """A job with that result; its id."""
-    job = ask.upload(series_zip).json()["id"]
-    claim = worker.ledger.claim(job, "stub")
-    attempt = attempt_dir(claim.folder, claim.fence)
-    attempt.mkdir()
-    for name, data in reviewed_files.items():
-        (attempt / name).write_bytes(data)
-    assert worker.ledger.publish(claim, Outcome("done"))
-    return job
 
 
 @pytest.fixture
@@ -31,15 +14,6 @@ def places(ask, done):
     found = places_of(ask.app.state.parts.jobs.get(done))
     assert len(found) >= 2
     return found
-
-
-@pytest.fixture
-def as_role(ask):
-    def make(role, label=""):
-        _, text = Tokens(ask.app.state.parts.database).create(role, label=label)
-        return replace(ask, headers={"Authorization": f"Bearer {text}"})
-
-    return make
 
 
 def put(ask, job, **ticks):

@@ -10,23 +10,9 @@ import pytest
 
 from service.audit_chain import events
 from service.operation.report import report
-from worker.job_folder import Outcome, attempt_dir
 from worker.report.pdf import NoPdf, can_make_pdf
 
 JOBS = "/api/v1/jobs"
-
-
-@pytest.fixture
-def done(ask, series_zip, worker, reviewed_files):
-    """A job with that result; its id."""
-    job = ask.upload(series_zip).json()["id"]
-    claim = worker.ledger.claim(job, "stub")
-    attempt = attempt_dir(claim.folder, claim.fence)
-    attempt.mkdir()
-    for name, data in reviewed_files.items():
-        (attempt / name).write_bytes(data)
-    assert worker.ledger.publish(claim, Outcome("done"))
-    return job
 
 
 def give(ask, job, grade, note=""):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import event
@@ -11,7 +10,6 @@ from typer.testing import CliRunner
 from service import cli
 from service.audit_chain import events, verify
 from service.roles import Role
-from service.tokens import Tokens
 from service.verdict_export import write_csv
 
 JOBS = "/api/v1/jobs"
@@ -38,15 +36,6 @@ def done(ask, series_zip, worker, settings):
     worker.run(job)
     (settings.jobs_dir / job / "result" / "result.json").write_text(json.dumps(RESULT))
     return job
-
-
-@pytest.fixture
-def as_role(ask):
-    def make(role, label=""):
-        _, text = Tokens(ask.app.state.parts.database).create(role, label=label)
-        return replace(ask, headers={"Authorization": f"Bearer {text}"})
-
-    return make
 
 
 def put(ask, job, *verdicts):
