@@ -115,6 +115,22 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
+def documented():
+    """Holds a table against the one between two marks of a page, or writes it there where that is asked for."""
+
+    def check(page, made, *, between):
+        begin, end = between
+        before, _, rest = page.read_text().partition(begin)
+        shown, _, after = rest.partition(end)
+        if os.environ.get("PENUMBRA_WRITE_DOCS"):
+            page.write_text(f"{before}{begin}\n{made}\n{end}{after}")
+        else:
+            assert shown.strip() == made, "run this file with PENUMBRA_WRITE_DOCS=1"
+
+    return check
+
+
+@pytest.fixture
 def database_url(request):
     """Where the database is; None is SQLite in the data folder, as everywhere in Penumbra."""
     kind = getattr(request, "param", os.environ.get("PENUMBRA_TEST_DATABASE", "sqlite"))
